@@ -1,0 +1,122 @@
+#pragma once
+// The state of lowering one graph: which layout and buffer each value has, and the steps so far. The lower_*.cpp files turn nodes into
+// steps with it; CpuProgram runs the result.
+#include <limpid/cpu/packed_weights.h>
+#include <limpid/runtime/backend.h>
+#include <limpid/runtime/memory_plan.h>
+
+#include <functional>
+#include <span>
+
+namespace limpid::cpu {
+
+/// Something in memory that a step reads or writes: a buffer of the slab or packed weights.
+struct Operand {
+  memory::desc desc;
+  int buffer = -1;
+  std::shared_ptr<const PackedWeights> weights;
+  std::shared_ptr<const Tensor> tensor;  // a constant in plain layout
+};
+
+/// pointers: one an operand. rows: valid rows of the sweep from first_row on (0, 0 outside the sweep).
+using Kernel = std::function<void(std::span<void* const> pointers, std::int64_t first_row, std::int64_t rows)>;
+
+struct Step {
+  std::string name;  // for profiles: op and implementation
+  dnnl::primitive primitive;
+  std::vector<std::pair<int, Operand>> arguments;  // of the primitive
+  Kernel kernel;                                   // when there is no primitive
+  std::vector<Operand> operands;                   // of the kernel
+};
+
+class Lowering {
+ public:
+  Lowering(const Graph& graph, std::span<const int> outputs, const Schedule& schedule, const LoweringOptions& options);
+
+  const Graph& graph() const { return graph_; }
+  const LoweringOptions& options() const { return options_; }
+  const Schedule& schedule() const { return schedule_; }
+  /// Rows that value `id` holds.
+  std::int64_t rows(int id) const { return row_count(graph_.value(id).rows, options_.batch, options_.chunk); }
+  bool in_sweep(int id) const { return graph_.value(id).rows == Rows::sweep; }
+
+  /// The type that convolutions compute in.
+  memory::data_type real() const { return options_.precision == Precision::bf16 ? memory::data_type::bf16 : memory::data_type::f32; }
+  /// Dims of a value: its rows, then its shape.
+  memory::dims dims(int id) const;
+  memory::desc plain(int id, memory::data_type type = memory::data_type::f32) const;
+  /// The layout and type in which convolutions read and write value `id`: channels in blocks of a vector register (side by side for AMX), pictures
+  /// of few channels plain. One layout for all: left to itself, oneDNN chooses differently forward and backward, and every ReLU pays a reorder.
+  memory::desc working(int id) const { return {dims(id), real(), working_tag(dims(id)[1])}; }
+  memory::format_tag working_tag(std::int64_t channels) const;
+  memory::desc any(int id) const { return {dims(id), real(), memory::format_tag::any}; }
+  /// The same layout as `like` (a desc of the same shape), for value `id`'s rows and another type; an empty desc if it has no name.
+  memory::desc same_layout(const memory::desc& like, int id, memory::data_type type) const;
+
+  const Operand& at(int id) const { return values_[static_cast<std::size_t>(id)]; }
+  bool placed(int id) const { return at(id).buffer >= 0; }
+  /// The value in that layout; a reorder step is added when it lies in another.
+  Operand use(int id, const memory::desc& desc);
+  /// Gives value `id` a layout and a buffer of its own.
+  Operand define(int id, const memory::desc& desc);
+  /// Gives value `id` the buffer of `other`, which dies here. False when something still needs `other`.
+  bool take_over(int id, int other);
+  /// The value, or constant, as reference kernels read it: plain f32, integers and coefficients as they are. Empty for id -1.
+  Operand use_plain(int id);
+  Operand constant(int id, const memory::dims& plain_dims, const memory::desc& wanted) { return {wanted, -1, pack(graph_.constant_tensor(id), plain_dims, wanted), {}}; }
+  Operand scratchpad(const memory::desc& desc);
+
+  /// Adds a step to the node being lowered. `arguments` as oneDNN numbers them.
+  template <class PrimitiveDesc>
+  void add(std::string_view op, const PrimitiveDesc& pd, const dnnl::primitive& primitive, std::vector<std::pair<int, Operand>> arguments) {
+    if (pd.scratchpad_desc().get_size() > 0) arguments.emplace_back(DNNL_ARG_SCRATCHPAD, scratchpad(pd.scratchpad_desc()));
+    steps_->push_back({std::string(op) + " " + pd.impl_info_str(), primitive, std::move(arguments), {}, {}});
+  }
+  void add(std::string_view op, Kernel kernel, std::vector<Operand> operands) { steps_->push_back({std::string(op), {}, {}, std::move(kernel), std::move(operands)}); }
+
+  /// Lowers every node.
+  void run();
+
+  std::vector<Step> steps[3];            // by Phase
+  std::vector<BufferRequest> buffers;
+  std::vector<std::pair<int, std::size_t>> accumulators;  // buffers that start a sweep as zeros, and their bytes
+  std::vector<Operand> results;          // the outputs as plain f32
+
+ private:
+  bool lower_node(const Node& node);
+
+  const Graph& graph_;
+  std::span<const int> outputs_;
+  const Schedule& schedule_;
+  LoweringOptions options_;
+  std::vector<Operand> values_;
+  std::vector<std::vector<Operand>> copies_;  // of a value in further layouts, within the current node only
+  std::vector<Step>* steps_ = nullptr;
+  int step_ = 0;
+};
+
+inline dnnl::primitive_attr user_scratchpad() {
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attr;
+}
+
+// Each lowers a node of the op in its name.
+void lower_conv2d(Lowering& l, const Node& n);
+void lower_conv2d_backward_data(Lowering& l, const Node& n);
+void lower_max_pool(Lowering& l, const Node& n);
+void lower_max_pool_backward(Lowering& l, const Node& n);
+void lower_linear(Lowering& l, const Node& n);
+void lower_linear_backward(Lowering& l, const Node& n);
+void lower_activation(Lowering& l, const Node& n);
+void lower_activation_backward(Lowering& l, const Node& n);
+void lower_binary(Lowering& l, const Node& n);
+void lower_unary(Lowering& l, const Node& n);
+void lower_global_avg_pool(Lowering& l, const Node& n);
+void lower_global_avg_pool_backward(Lowering& l, const Node& n);
+void lower_source(Lowering& l, const Node& n);
+void lower_weighted_sum(Lowering& l, const Node& n);
+/// Any op, by its reference kernel in f32 and plain layout.
+void lower_by_reference(Lowering& l, const Node& n);
+
+}  // namespace limpid::cpu

@@ -1,0 +1,67 @@
+#pragma once
+// What a backend offers: it lowers a whole graph to a program, and so owns its layouts, fusions and memory.
+#include <limpid/runtime/device.h>
+#include <limpid/runtime/schedule.h>
+
+#include <memory>
+
+namespace limpid {
+
+struct LoweringOptions {
+  Precision precision = Precision::f32;
+  int device_index = 0;
+  std::int64_t batch = 1;  // samples a run takes
+  std::int64_t chunk = 0;  // sweep rows a pass of the body takes (0 without a sweep)
+  bool plan_memory = true;
+};
+
+/// The state of one run: inputs, intermediate values, results. One run at a time.
+class Workspace {
+ public:
+  virtual ~Workspace() = default;
+};
+
+/// A lowered graph. Const, shared by threads; each run brings its own workspace.
+class Program {
+ public:
+  virtual ~Program() = default;
+  /// Bytes of the device's memory that one workspace takes.
+  virtual std::size_t workspace_bytes() const = 0;
+  virtual std::unique_ptr<Workspace> make_workspace() const = 0;
+  /// Input number `input` of the graph: [batch, ...] or, for a value that occurs once, its own shape. f32 or f64 (real), i64 (index), f64 (coefficient).
+  virtual void upload(Workspace& workspace, int input, const Tensor& tensor) const = 0;
+  /// Runs a phase. For the body: the rows [first_row, first_row + rows) of the sweep, rows <= chunk; the first call (first_row 0) starts
+  /// with the reducers' results at zero.
+  virtual void run(Workspace& workspace, Phase phase, std::int64_t first_row, std::int64_t rows) const = 0;
+  /// Output number `output`: [batch, ...] in f32 (f64 for an f64 program).
+  virtual Tensor download(const Workspace& workspace, int output) const = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;
+  /// The devices it found; empty where it cannot run.
+  virtual std::vector<DeviceInfo> devices() const = 0;
+  virtual bool supports(Precision precision) const = 0;
+  /// Sweep rows beyond which larger chunks gain nothing.
+  virtual std::int64_t preferred_chunk() const = 0;
+  /// The memory budget when the caller names none, in bytes.
+  virtual std::size_t default_budget() const = 0;
+  /// The graph is already rewritten by the passes and free of dead nodes.
+  virtual std::unique_ptr<Program> lower(std::shared_ptr<const Graph> graph, const std::vector<int>& outputs, const LoweringOptions& options) const = 0;
+};
+
+/// The backends; null where a build lacks one.
+const Backend* reference_backend();
+const Backend* cpu_backend();
+const Backend* cuda_backend();
+
+struct BackendChoice {
+  const Backend* backend;
+  int device_index;
+};
+/// "auto", "cpu", "cuda", "cuda:N" or "reference". Throws invalid_argument for another name, not_found where the device is missing.
+BackendChoice choose_backend(std::string_view device);
+
+}  // namespace limpid

@@ -1,0 +1,29 @@
+#pragma once
+// Rewrites of a graph that leave its answers as they are, up to rounding. Each can be switched off.
+#include <limpid/runtime/graph.h>
+
+namespace limpid {
+
+struct PassOptions {
+  bool fold_batch_norm = true;     // batch norms behind a convolution become part of its weights, forward and backward
+  bool fuse_convolution = true;    // convolution + addend + ReLU become one node
+  bool fuse_relu_backward = true;  // the sum of two gradients is formed inside the ReLU's backward op
+  bool sum_before_linear = true;   // a sweep's gradients are summed before the last transposed convolution, not behind it
+  bool plan_memory = true;         // buffers share one slab where their lifetimes allow; off: each has its own
+};
+
+namespace passes {
+
+/// Each takes a graph and the value ids to keep, and returns a new graph without dead nodes; `outputs` then holds the new ids.
+std::unique_ptr<Graph> eliminate_dead(const Graph& graph, std::vector<int>& outputs);
+/// `dtype` (f32 or f64): what the folded weights are rounded to.
+std::unique_ptr<Graph> fold_batch_norm(const Graph& graph, std::vector<int>& outputs, DType dtype);
+std::unique_ptr<Graph> fuse_convolution(const Graph& graph, std::vector<int>& outputs);
+std::unique_ptr<Graph> fuse_relu_backward(const Graph& graph, std::vector<int>& outputs);
+std::unique_ptr<Graph> sum_before_linear(const Graph& graph, std::vector<int>& outputs);
+
+/// All that are switched on, in order.
+std::unique_ptr<Graph> run_all(const Graph& graph, std::vector<int>& outputs, const PassOptions& options, DType dtype);
+
+}  // namespace passes
+}  // namespace limpid

@@ -1,0 +1,5 @@
+#include <limpid/runtime/version.h>
+
+namespace limpid {
+std::string_view version() { return LIMPID_VERSION; }
+}  // namespace limpid
