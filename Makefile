@@ -24,10 +24,13 @@ sanitize: dependencies
 	cmake --build --preset sanitize --parallel $(JOBS)
 	ctest --preset sanitize
 
-# Races limpid against PyTorch + Captum; makes a Python environment of several GB under bench/peers first.
+# Google Benchmarks of ops and jobs, then the race against PyTorch + Captum, which makes a Python environment of 2 GB first.
+# WEIGHTS: a ResNet-18 file; INPUT: a .npy picture [1,3,224,224] for networks that the shared references do not cover.
+WEIGHTS ?= models/resnet18_imagenette.f16.safetensors
 bench: build
+	$(BUILD)/bench/limpid_bench --benchmark_min_time=1
 	bench/peers/make_env.sh
-	bench/peers/.venv/bin/python bench/peers/race.py --job ig --arch resnet18 --threads 2
+	bench/peers/.venv/bin/python bench/peers/race.py --arch resnet18 --weights $(WEIGHTS) --threads 2
 
 clean:
 	rm -rf $(BUILD) build-sanitize

@@ -92,7 +92,9 @@ MethodOptions method_options(const AttributeOptions& o) {
 
 Tensor read_tensor(const std::string& path) {
   const Tensor x = reading([&] { return read_npy(path); });
-  const auto refuse = [&](const auto&... what) { fail(ErrorCode::bad_file, path, what..., "; floats [N, 3, H, W], normalised as the network wants them, are needed."); };
+  const auto refuse = [&](const auto&... what) {
+    fail(ErrorCode::bad_file, path, what..., "; floats [N, 3, H, W], normalised as the network wants them, are needed.");
+  };
   if (x.dtype() != DType::f32 && x.dtype() != DType::f64) refuse(": its elements are ", name_of(x.dtype()));
   if (x.shape().rank() != 4 || x.shape()[1] != 3 || x.numel() == 0) refuse(" has the shape ", x.shape());
   for (std::int64_t i = 0; i < x.numel(); ++i)
@@ -116,7 +118,8 @@ std::vector<std::int64_t> classes_in(const std::string& text, const Model& model
 std::string summary(const AttributeOptions& o, const Model& model, const Attribution& a, double load_seconds) {
   std::string text;
   for (std::size_t i = 0; i < a.targets.size(); ++i) {
-    const std::string target = o.neuron.empty() ? std::to_string(a.targets[i]) + " (" + printable(model.labels()[static_cast<std::size_t>(a.targets[i])]) + ")" : o.layer + "[" + o.neuron + "]";
+    const std::string target = o.neuron.empty() ? std::to_string(a.targets[i]) + " (" + printable(model.labels()[static_cast<std::size_t>(a.targets[i])]) + ")"
+                                                : o.layer + "[" + o.neuron + "]";
     text += "target " + target + format("  score %.6g", a.scores[i]);
     text += a.convergence_delta.empty() ? "\n" : format("  convergence delta %.3g\n", a.convergence_delta[i]);
   }
@@ -128,7 +131,8 @@ int attribute(const AttributeOptions& o) {
   require_method(o.method);
   require_options_apply(o);
   require(!same_file(o.output, o.input), "--output would overwrite the input ", o.input, "; name another file.");
-  require(o.report.empty() || (!same_file(o.report, o.input) && !same_file(o.report, o.output)), "--report would overwrite another file of this call; name one of its own.");
+  require(o.report.empty() || (!same_file(o.report, o.input) && !same_file(o.report, o.output)),
+          "--report would overwrite another file of this call; name one of its own.");
   require(o.batch >= 0, "--batch: ", o.batch, " variants a pass are not possible; give 1 or more, or 0 to let limpid choose.");
   CompileOptions compile = compile_options(o.common);
   compile.internal_batch_size = o.batch;
@@ -149,9 +153,16 @@ int attribute(const AttributeOptions& o) {
   }();
   stop_if_cancelled();
 
-  const Json report = {{"model", model->architecture()}, {"weights", model->weights()}, {"device", device_name(compile)}, {"precision", precision_name(compile)},
-                       {"method", o.method}, {"targets", a.targets}, {"scores", a.scores}, {"delta", a.convergence_delta},
-                       {"seconds", {{"load", load_seconds}, {"compile", a.compile_seconds}, {"run", a.run_seconds}}}, {"peak_bytes", a.peak_bytes}};
+  const Json report = {{"model", model->architecture()},
+                       {"weights", model->weights()},
+                       {"device", device_name(compile)},
+                       {"precision", precision_name(compile)},
+                       {"method", o.method},
+                       {"targets", a.targets},
+                       {"scores", a.scores},
+                       {"delta", a.convergence_delta},
+                       {"seconds", {{"load", load_seconds}, {"compile", a.compile_seconds}, {"run", a.run_seconds}}},
+                       {"peak_bytes", a.peak_bytes}};
   if (o.report.empty()) {
     write_npy(o.output, a.attributions.to(DType::f32));
   } else {  // both files or none: the report is written, the numbers get their name, then the report does
@@ -173,7 +184,9 @@ Subcommand add_attribute(CLI::App& program) {
   app->add_option("--method", o->method, "One of those below")->required()->type_name("NAME");
   app->add_option("--output", o->output, "The file to write: float32, with the shape that Captum returns")->required()->type_name("OUT.npy");
   app->add_option("--report", o->report, "Also write targets, scores, convergence delta, times and memory")->type_name("OUT.json");
-  app->add_option("--target", o->target, "The class that is explained: auto (the most probable), an index or a label; or an index per sample")->type_name("CLASS[,CLASS]")->capture_default_str();
+  app->add_option("--target", o->target, "The class that is explained: auto (the most probable), an index or a label; or an index per sample")
+      ->type_name("CLASS[,CLASS]")
+      ->capture_default_str();
   app->add_option("--layer", o->layer, "gradcam, guided_gradcam: the layer looked at [the last with extent]; else where --neuron is")->type_name("NAME");
 
   const auto some = [&](CLI::Option* option, const char* type, bool shows_default = true) {
@@ -196,6 +209,7 @@ Subcommand add_attribute(CLI::App& program) {
   app->add_option("--batch", o->batch, "Variants of the input per pass [what fits the memory]")->type_name("N");
   add_model_options(*app, o->common);
   add_device_options(*app, o->common);
-  app->footer("Methods: " + joined(attribution_methods()) + "\nRules: " + joined(quadrature_rules()) + "\nExample: limpid attribute cat.jpg --method integrated_gradients --output cat.npy --report cat.json");
+  app->footer("Methods: " + joined(attribution_methods()) + "\nRules: " + joined(quadrature_rules()) +
+              "\nExample: limpid attribute cat.jpg --method integrated_gradients --output cat.npy --report cat.json");
   return {app, [o] { return attribute(*o); }};
 }

@@ -11,14 +11,17 @@
 using limpid::ErrorCode;
 
 void add_model_options(CLI::App& app, CommonOptions& o) {
-  app.add_option("--weights", o.weights, "A .safetensors file, a name that `limpid weights list` prints, or random[:SEED] [efficientnet_lite0]")->type_name("PATH|NAME");
+  app.add_option("--weights", o.weights, "A .safetensors file, a name that `limpid weights list` prints, or random[:SEED] [efficientnet_lite0]")
+      ->type_name("PATH|NAME");
   app.add_option("--model", o.model, "The architecture: resnet18, resnet50, efficientnet_lite0, ... [what the weights say]")->type_name("NAME");
   app.add_option("--seed", o.seed, "The seed of `--weights random`")->type_name("N");
 }
 
 void add_device_options(CLI::App& app, CommonOptions& o) {
   app.add_option("--device", o.device, "auto, cpu, cuda, cuda:N or reference")->type_name("NAME")->capture_default_str();
-  app.add_option("--precision", o.precision, "auto, f32, tf32, bf16, f16 or f64 (`limpid devices` lists what is there)")->type_name("NAME")->capture_default_str();
+  app.add_option("--precision", o.precision, "auto, f32, tf32, bf16, f16 or f64 (`limpid devices` lists what is there)")
+      ->type_name("NAME")
+      ->capture_default_str();
   app.add_option("--max-memory", o.max_memory, "The most memory a run may take: 1000000, 512MiB, 2GiB")->type_name("BYTES");
   app.add_option("--threads", o.threads, "Threads on the CPU [all]")->type_name("N");
   app.add_flag("--quiet", o.quiet, "No progress bar and no summary");
@@ -34,8 +37,8 @@ limpid::CompileOptions compile_options(const CommonOptions& o) {
 
   const auto [backend, index] = limpid::choose_backend(c.device);
   if (!backend) limpid::fail(ErrorCode::not_found, "This build of limpid has no backend for the device '", c.device, "'.");
-  limpid::require(c.precision == limpid::Precision::automatic || backend->supports(c.precision), "The device ", device_name(c), " cannot compute in ", o.precision,
-                  " on this machine; `limpid devices` lists what it can.");
+  limpid::require(c.precision == limpid::Precision::automatic || backend->supports(c.precision), "The device ", device_name(c), " cannot compute in ",
+                  o.precision, " on this machine; `limpid devices` lists what it can.");
   return c;
 }
 
@@ -53,9 +56,10 @@ std::shared_ptr<const limpid::Model> load_model(const CommonOptions& o) {
   std::string weights = o.weights.empty() ? default_weights : o.weights;
   const auto known = limpid::architectures();
   if (!o.model.empty() && std::find(known.begin(), known.end(), o.model) == known.end())
-    limpid::fail(ErrorCode::invalid_argument, "There is no architecture '", o.model, "'.", limpid::did_you_mean(o.model, known), " Known: ", joined(known), ".");
-  limpid::require(!o.weights.empty() || o.model.empty() || o.model == default_weights, "--model ", o.model, " needs weights: name them with --weights (a .safetensors file, ",
-                  "a name that `limpid weights list` prints, or random).");
+    limpid::fail(ErrorCode::invalid_argument, "There is no architecture '", o.model, "'.", limpid::did_you_mean(o.model, known), " Known: ", joined(known),
+                 ".");
+  limpid::require(!o.weights.empty() || o.model.empty() || o.model == default_weights, "--model ", o.model,
+                  " needs weights: name them with --weights (a .safetensors file, ", "a name that `limpid weights list` prints, or random).");
   if (o.seed) {
     limpid::require(weights == "random", "--seed belongs to --weights random; nothing else here is drawn.");
     weights += ":" + std::to_string(*o.seed);

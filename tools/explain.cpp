@@ -23,7 +23,7 @@ struct ExplainOptions {
   CommonOptions common;
   std::vector<std::string> images;
   std::string methods = "integrated_gradients,occlusion,gradcam", target = "auto", output = ".";
-  std::string layer, window = "15x15", stride, grid = "14x14", sign;
+  std::string layer, window = "15x15", stride, grid = "14x14", sign, colors = "dark";
   int steps = 50;
   double outlier_percent = 2;
   bool json = false;
@@ -49,7 +49,8 @@ std::vector<fs::path> panel_paths(const ExplainOptions& o) {
     const std::string name = fs::path(image).stem().string() + ".limpid.png";
     paths.push_back(file ? fs::path(o.output) : o.output == "." ? fs::path(name) : fs::path(o.output) / name);
     for (std::size_t i = 0; i + 1 < paths.size(); ++i)
-      require(!same_file(paths[i], paths.back()), o.images[i], " and ", image, " would both be explained in ", paths.back().string(), "; explain them in two calls with --output.");
+      require(!same_file(paths[i], paths.back()), o.images[i], " and ", image, " would both be explained in ", paths.back().string(),
+              "; explain them in two calls with --output.");
     for (const auto& other : o.images) require(!same_file(paths.back(), other), "--output would overwrite the picture ", other, "; name another file.");
   }
   for (const auto& path : paths) require_writable(path);
@@ -94,7 +95,8 @@ struct Explanation {
   fs::path path;
 };
 
-Explanation explain_picture(const Explainer& explainer, const ExplainOptions& o, const std::vector<std::string>& methods, const std::string& image, const fs::path& path) {
+Explanation explain_picture(const Explainer& explainer, const ExplainOptions& o, const std::vector<std::string>& methods, const std::string& image,
+                            const fs::path& path) {
   const Model& model = explainer.model();
   const Image whole = reading([&] { return read_image(image); });
   const Image picture = cropped(whole, model.preprocessing());
@@ -110,24 +112,26 @@ Explanation explain_picture(const Explainer& explainer, const ExplainOptions& o,
   MethodOptions options = method_options(o);
   options.target = Target(target);
   const Prediction& best = e.predictions.front();
-  std::vector<PanelView> views{{"What the network sees", model.architecture() + (model.weights() == model.architecture() ? "" : ", " + model.weights()), picture}};
+  std::vector<PanelView> views{
+      {"What the network sees", model.architecture() + (model.weights() == model.architecture() ? "" : ", " + model.weights()), picture}};
   for (const auto& method : methods) {
     Progress progress(name + ": " + method, o.common.quiet);
     Attribution a = attribute(explainer, method, input, options, progress.run_options());
-    const ViewOptions look{o.sign.empty() ? std::nullopt : std::optional(sign_named(o.sign)), o.outlier_percent};
+    const ViewOptions look{o.sign.empty() ? std::nullopt : std::optional(sign_named(o.sign)), o.outlier_percent, o.colors == "captum"};
     MethodView shown = view_of(method, a, picture, subtitle_of(method, options, model), look);
     views.push_back(std::move(shown.view));
     e.parts.push_back({method, std::move(a), shown.all_zero});
   }
   stop_if_cancelled();
-  const std::string why = target == best.index ? "" : "; why " + short_label(e.target.label) + ", " + percent(e.target.probability) + "?";
+  const std::string why = target == best.index ? "" : "; explaining " + short_label(e.target.label) + ", " + percent(e.target.probability);
   write_png(path, draw_panel(name + ": " + short_label(best.label) + ", " + percent(best.probability) + why, views, {.scale = 1.5, .view_size = view_size}));
   return e;
 }
 
 std::string text_of(const Explanation& e) {
   std::string text = "  predictions  ";
-  for (std::size_t i = 0; i < e.predictions.size() && i < 3; ++i) text += (i ? ", " : "") + short_label(e.predictions[i].label) + " " + percent(e.predictions[i].probability);
+  for (std::size_t i = 0; i < e.predictions.size() && i < 3; ++i)
+    text += (i ? ", " : "") + short_label(e.predictions[i].label) + " " + percent(e.predictions[i].probability);
   text += "\n  target       " + std::to_string(e.target.index) + " (" + short_label(e.target.label) + "), " + percent(e.target.probability) + "\n";
   for (const auto& part : e.parts) {
     const Attribution& a = part.attribution;
@@ -142,11 +146,19 @@ Json json_of(const std::string& image, const Explanation& e, const Model& model)
   Json parts = Json::array();
   for (const auto& part : e.parts) {
     const Attribution& a = part.attribution;
-    parts.push_back({{"method", part.method}, {"delta", a.convergence_delta}, {"seconds", {{"compile", a.compile_seconds}, {"run", a.run_seconds}}}, {"all_zero", part.all_zero}});
+    parts.push_back({{"method", part.method},
+                     {"delta", a.convergence_delta},
+                     {"seconds", {{"compile", a.compile_seconds}, {"run", a.run_seconds}}},
+                     {"all_zero", part.all_zero}});
   }
   const std::span<const Prediction> top(e.predictions.data(), std::min<std::size_t>(5, e.predictions.size()));
-  return {{"image", image}, {"model", model.architecture()}, {"weights", model.weights()}, {"predictions", ::json_of(top)},
-          {"target", ::json_of(std::span(&e.target, 1)).front()}, {"methods", parts}, {"output", e.path.string()}};
+  return {{"image", image},
+          {"model", model.architecture()},
+          {"weights", model.weights()},
+          {"predictions", ::json_of(top)},
+          {"target", ::json_of(std::span(&e.target, 1)).front()},
+          {"methods", parts},
+          {"output", e.path.string()}};
 }
 
 int explain(const ExplainOptions& o) {
@@ -155,6 +167,7 @@ int explain(const ExplainOptions& o) {
   for (const CLI::Option* option : o.for_some_methods)
     if (option->count() > 0) require_option_known("--" + option->get_lnames().front(), methods);
   if (!o.sign.empty()) sign_named(o.sign);
+  require(o.colors == "dark" || o.colors == "captum", "There are no colours '", o.colors, "'; use dark or captum.");
   require(o.outlier_percent >= 0 && o.outlier_percent < 100, "--outlier-percent: ", o.outlier_percent, " is not possible; give 0 or more, less than 100.");
   method_options(o);
   const CompileOptions compile = compile_options(o.common);
@@ -179,7 +192,9 @@ Subcommand add_explain(CLI::App& program) {
   CLI::App* app = program.add_subcommand("explain", "Show why: a labelled panel of views per picture, and a summary");
   app->add_option("IMAGE", o->images, "JPEG, PNG or BMP files")->required()->type_name("");
   app->add_option("--methods", o->methods, "Which views, in this order: of those below")->type_name("NAME,...")->capture_default_str();
-  app->add_option("--target", o->target, "The class that is explained: auto (the most probable), an index or a label")->type_name("CLASS")->capture_default_str();
+  app->add_option("--target", o->target, "The class that is explained: auto (the most probable), an index or a label")
+      ->type_name("CLASS")
+      ->capture_default_str();
   app->add_option("--output", o->output, "A folder, for <picture>.limpid.png, or one .png file")->type_name("DIR|FILE.png")->capture_default_str();
   o->for_some_methods = {
       app->add_option("--steps", o->steps, "integrated_gradients: points on the path")->type_name("N")->capture_default_str(),
@@ -188,6 +203,7 @@ Subcommand add_explain(CLI::App& program) {
       app->add_option("--grid", o->grid, "feature_ablation: rectangles, R rows of C")->type_name("RxC")->capture_default_str(),
       app->add_option("--layer", o->layer, "gradcam, guided_gradcam: the layer looked at [the last with extent]")->type_name("NAME"),
   };
+  app->add_option("--colors", o->colors, "Colour maps: dark (black at zero) or captum (Captum's own)")->type_name("NAME")->capture_default_str();
   app->add_option("--sign", o->sign, "What is shown: all, positive, negative or absolute_value [what suits the method]")->type_name("SIGN");
   app->add_option("--outlier-percent", o->outlier_percent, "How much of the magnitude may be clipped")->type_name("PERCENT")->capture_default_str();
   app->add_flag("--json", o->json, "Print the summary as a JSON list");

@@ -53,7 +53,8 @@ int run(int argc, char** argv) {
   program.set_help_flag("-h,--help", "Print this help and leave");
   program.get_formatter()->column_width(38);
   program.require_subcommand(1);
-  const Subcommands subcommands = {add_classify(program), add_explain(program), add_attribute(program), add_weights(program), add_devices(program), add_verify(program)};
+  const Subcommands subcommands = {add_classify(program), add_explain(program), add_attribute(program),
+                                   add_weights(program),  add_devices(program), add_verify(program)};
   program.footer("Exit status: 0 done, 1 the run failed, 2 the call was wrong.\n`limpid SUBCOMMAND --help` explains each.");
 
   try {
@@ -89,8 +90,6 @@ int main(int argc, char** argv) {
     return status_of(error.code());
   } catch (const std::bad_alloc&) {
     complain("The machine is out of memory. Use smaller inputs, or lower --max-memory.");
-  } catch (const std::exception& error) {
-    complain(std::string("Unexpected: ") + error.what());
-  }
+  } catch (const std::exception& error) { complain(std::string("Unexpected: ") + error.what()); }
   return 1;
 }

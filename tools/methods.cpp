@@ -35,9 +35,15 @@ Attribution run_guided_gradcam(const Explainer& e, const Tensor& x, const Method
 }
 
 const std::map<std::string, Run, std::less<>> runs = {
-    {"saliency", [](auto& e, auto& x, auto& o, auto& r) { return saliency(e, x, {o.target, o.abs}, r); }},
+    {"saliency",
+     [](auto& e, auto& x, auto& o, auto& r) {
+       return saliency(e, x, {o.target, o.abs}, r);
+     }},
     {"input_x_gradient", [](auto& e, auto& x, auto& o, auto& r) { return input_x_gradient(e, x, {o.target}, r); }},
-    {"integrated_gradients", [](auto& e, auto& x, auto& o, auto& r) { return integrated_gradients(e, x, {o.target, o.baseline, o.steps, o.rule, o.multiply_by_inputs, true}, r); }},
+    {"integrated_gradients",
+     [](auto& e, auto& x, auto& o, auto& r) {
+       return integrated_gradients(e, x, {o.target, o.baseline, o.steps, o.rule, o.multiply_by_inputs, true}, r);
+     }},
     {"guided_backprop", [](auto& e, auto& x, auto& o, auto& r) { return guided_backprop(e, x, {o.target}, r); }},
     {"deconvolution", [](auto& e, auto& x, auto& o, auto& r) { return deconvolution(e, x, {o.target}, r); }},
     {"gradcam", run_gradcam},

@@ -8,15 +8,15 @@
 
 struct MethodOptions {
   limpid::Target target;
-  std::string layer;                                      // gradcam, guided_gradcam; "": the model's default
-  int steps = 50;                                         // integrated_gradients
-  std::string rule = "gausslegendre";                     // integrated_gradients
-  bool multiply_by_inputs = true;                         // integrated_gradients
-  bool abs = true;                                        // saliency
-  limpid::Baseline baseline;                              // integrated_gradients, occlusion, feature_ablation
+  std::string layer;                                         // gradcam, guided_gradcam; "": the model's default
+  int steps = 50;                                            // integrated_gradients
+  std::string rule = "gausslegendre";                        // integrated_gradients
+  bool multiply_by_inputs = true;                            // integrated_gradients
+  bool abs = true;                                           // saliency
+  limpid::Baseline baseline;                                 // integrated_gradients, occlusion, feature_ablation
   std::array<std::int64_t, 2> window{15, 15}, stride{8, 8};  // occlusion
-  std::array<std::int64_t, 2> grid{0, 0};                 // feature_ablation; 0: each element alone
-  std::string upsample;                                   // gradcam: to the input's size; guided_gradcam: how; "": as Captum does
+  std::array<std::int64_t, 2> grid{0, 0};                    // feature_ablation; 0: each element alone
+  std::string upsample;                                      // gradcam: to the input's size; guided_gradcam: how; "": as Captum does
 };
 
 /// Throws invalid_argument with near names and the whole list.

@@ -8,7 +8,7 @@ void require_writable(const fs::path& path) {
   std::error_code ignored;
   const auto status = fs::status(path, ignored);
   if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status)) return;  // opening a pipe to try it would end it
-  const limpid::AtomicFile probe(path);  // never committed, so it leaves nothing
+  const limpid::AtomicFile probe(path);                                                         // never committed, so it leaves nothing
 }
 
 bool same_file(const fs::path& a, const fs::path& b) {

@@ -27,7 +27,9 @@ double norm_of_difference(const Tensor& a, const Tensor& b) {
   return std::sqrt(total);
 }
 
-double relative_error(const Tensor& computed, const Tensor& expected) { return norm_of_difference(computed, expected) / norm_of_difference(expected, Tensor(expected.shape(), DType::f64)); }
+double relative_error(const Tensor& computed, const Tensor& expected) {
+  return norm_of_difference(computed, expected) / norm_of_difference(expected, Tensor(expected.shape(), DType::f64));
+}
 
 CompileOptions reference_f64() {
   CompileOptions o;
@@ -37,7 +39,7 @@ CompileOptions reference_f64() {
 }
 
 CompileOptions without_passes(CompileOptions o) {
-  o.passes = {.fold_batch_norm = false, .fuse_convolution = false, .fuse_relu_backward = false, .plan_memory = false};
+  o.passes = {.fold_batch_norm = false, .fuse_convolution = false, .fuse_relu_backward = false, .sum_before_linear = false, .plan_memory = false};
   return o;
 }
 
@@ -58,7 +60,12 @@ double tolerance_of(Precision precision) {
 class Checks {
  public:
   Checks(const CompileOptions& options, const RunOptions& run)
-      : options_(options), run_(run), model_(Model::load("resnet18_imagenette")), device_(model_, options), device_plain_(model_, without_passes(options)), exact_(model_, without_passes(reference_f64())) {}
+      : options_(options),
+        run_(run),
+        model_(Model::load("resnet18_imagenette")),
+        device_(model_, options),
+        device_plain_(model_, without_passes(options)),
+        exact_(model_, without_passes(reference_f64())) {}
 
   std::vector<Check> run() {
     finite_differences();
@@ -95,7 +102,8 @@ class Checks {
   void gradient_on_the_device() {
     const Tensor x = waves(64);
     const SaliencyOptions o{Target(target), false};
-    add("gradient against reference f64", relative_error(saliency(device_, x, o, quiet()).attributions, saliency(exact_, x, o, quiet()).attributions), tolerance_of(options_.precision));
+    add("gradient against reference f64", relative_error(saliency(device_, x, o, quiet()).attributions, saliency(exact_, x, o, quiet()).attributions),
+        tolerance_of(options_.precision));
   }
 
   /// The scores of integrated gradients sum to F(input) - F(baseline), computed here by two calls of their own.

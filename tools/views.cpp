@@ -44,8 +44,8 @@ MethodView view_of(std::string_view method, const Attribution& attribution, cons
   v.method = style.method;
   v.sign = options.sign.value_or(style.sign);
   v.outlier_percent = options.outlier_percent;
-  v.alpha_overlay = style.alpha;
-  v.color_map = map_of(v.sign);
+  v.alpha_overlay = options.captum_colors ? 0.5 : style.alpha;
+  v.color_map = options.captum_colors ? default_color_map(v.sign) : map_of(v.sign);
   ColorBar bar = color_bar(v);
   if (v.sign == Sign::all) bar.low += " against", bar.high = "for " + bar.high;
   MethodView result;

@@ -11,6 +11,7 @@
 struct ViewOptions {
   std::optional<limpid::Sign> sign;  // none: what suits the method
   double outlier_percent = 2;
+  bool captum_colors = false;  // Captum's own colour maps instead of the dark ones
 };
 
 struct MethodView {
@@ -19,4 +20,5 @@ struct MethodView {
 };
 
 /// The picture of one method's attribution over `picture`, titled, with its colour bar.
-MethodView view_of(std::string_view method, const limpid::Attribution& attribution, const limpid::Image& picture, const std::string& subtitle, const ViewOptions& options);
+MethodView view_of(std::string_view method, const limpid::Attribution& attribution, const limpid::Image& picture, const std::string& subtitle,
+                   const ViewOptions& options);

@@ -34,7 +34,8 @@ std::string inspection_text(const ModelFile& file, const std::map<std::string, A
   head.add({"architecture", file.architecture.empty() ? "unknown" : file.architecture});
   head.add({"classes", std::to_string(file.labels.size())});
   for (const auto& [key, value] : file.metadata) head.add({"metadata " + key, shortened(value)});
-  for (const auto& [dtype, a] : amounts) head.add({dtype, std::to_string(a.tensors) + " tensors, " + std::to_string(a.elements) + " elements, " + bytes_text(a.bytes)});
+  for (const auto& [dtype, a] : amounts)
+    head.add({dtype, std::to_string(a.tensors) + " tensors, " + std::to_string(a.elements) + " elements, " + bytes_text(a.bytes)});
   Table tensors({"tensor", "dtype", "shape"});
   for (const auto& [name, t] : file.tensors) tensors.add({name, std::string(name_of(t.dtype())), t.shape().to_string()});
   return head.text() + "\n" + tensors.text();
@@ -44,7 +45,8 @@ Json inspection_json(const ModelFile& file, const std::map<std::string, Amount>&
   Json totals = Json::object(), tensors = Json::array();
   for (const auto& [dtype, a] : amounts) totals[dtype] = {{"tensors", a.tensors}, {"elements", a.elements}, {"bytes", a.bytes}};
   for (const auto& [name, t] : file.tensors) tensors.push_back({{"name", name}, {"dtype", name_of(t.dtype())}, {"shape", t.shape().dims()}});
-  return {{"file", file.path.string()}, {"architecture", file.architecture}, {"classes", file.labels.size()}, {"metadata", file.metadata}, {"totals", totals}, {"tensors", tensors}};
+  return {{"file", file.path.string()}, {"architecture", file.architecture}, {"classes", file.labels.size()}, {"metadata", file.metadata}, {"totals", totals},
+          {"tensors", tensors}};
 }
 
 int inspect(const std::string& path, bool as_json) {

@@ -13,9 +13,4 @@ Tensor interpolate(const Tensor& attributions, std::int64_t rows, std::int64_t c
   return compile(graph, std::span<const Value>(&y, 1), options)->run(std::span<const Tensor>(&attributions, 1)).front();
 }
 
-std::span<const std::string> attribution_methods() {
-  static const std::string names[] = {"saliency", "input_x_gradient", "integrated_gradients", "guided_backprop", "deconvolution", "gradcam", "guided_gradcam", "occlusion", "feature_ablation"};
-  return names;
-}
-
 }  // namespace limpid

@@ -13,7 +13,7 @@ struct Quadrature {
 
 /// `gausslegendre`, `riemann_left`, `riemann_right`, `riemann_middle` and `riemann_trapezoid` exactly as Captum has them (the weights of the
 /// last sum to 1 - 1/n there), and `trapezoid`, the composite trapezoidal rule whose weights sum to one.
-/// Throws invalid_argument for another rule (with near names), for n < 1 and, for the trapezoids, n < 2.
+/// Throws invalid_argument for another rule (with near names), for n < 1 or above a million (gausslegendre: 10000) and, for the trapezoids, n < 2.
 Quadrature quadrature(std::string_view rule, int n);
 
 /// The names above.

@@ -1,12 +1,13 @@
 // The CPU backend: a lowered graph as lists of oneDNN primitives and own kernels over one slab of memory.
+#include <limpid/cpu/describe.h>
 #include <limpid/cpu/lowering.h>
+#include <limpid/runtime/parallel.h>
 
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <limpid/runtime/parallel.h>
 #include <unistd.h>
 
 namespace limpid {
@@ -71,18 +72,25 @@ class CpuProgram : public Program {
 
   void run(Workspace& workspace, Phase phase, std::int64_t first_row, std::int64_t rows) const override {
     auto& w = static_cast<CpuWorkspace&>(workspace);
-    const int index = static_cast<int>(phase);
-    if (phase == Phase::body && first_row == 0)
-      for (const auto& [buffer, bytes] : lowering_.accumulators) std::memset(w.at(plan_.offsets[static_cast<std::size_t>(buffer)]), 0, bytes);
-    for (std::size_t i = 0; i < lowering_.steps[index].size(); ++i) {
-      const Step& step = lowering_.steps[index][i];
-      const auto start = profiling() ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
-      if (step.kernel) step.kernel(w.bound[index][i].pointers, first_row, rows);
-      else step.primitive.execute(w.stream, w.bound[index][i].arguments);
-      if (profiling()) w.seconds[index][i] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    }
-    w.stream.wait();
+    run_steps(w, phase, first_row, rows, profiling() ? &w.seconds[static_cast<int>(phase)] : nullptr);
     if (profiling() && phase == Phase::epilogue) print_profile(w);
+  }
+
+  std::vector<std::pair<std::string, double>> timed_run(Workspace& workspace, Phase phase, std::int64_t first_row, std::int64_t rows) const {
+    const auto& steps = lowering_.steps[static_cast<int>(phase)];
+    std::vector<double> seconds(steps.size());
+    run_steps(static_cast<CpuWorkspace&>(workspace), phase, first_row, rows, &seconds);
+    std::vector<std::pair<std::string, double>> times;
+    for (std::size_t i = 0; i < steps.size(); ++i) times.emplace_back(steps[i].name, seconds[i]);
+    return times;
+  }
+
+  std::string describe() const {
+    constexpr const char* phases[] = {"prologue: ", "body: ", "epilogue: "};
+    std::string text;
+    for (int phase = 0; phase < 3; ++phase)
+      for (const Step& step : lowering_.steps[phase]) text += phases[phase] + step.name + '\n';
+    return text;
   }
 
   Tensor download(const Workspace& workspace, int output) const override {
@@ -94,6 +102,21 @@ class CpuProgram : public Program {
   }
 
  private:
+  /// Adds each step's time to `seconds` unless that is null.
+  void run_steps(CpuWorkspace& w, Phase phase, std::int64_t first_row, std::int64_t rows, std::vector<double>* seconds) const {
+    const auto& steps = lowering_.steps[static_cast<int>(phase)];
+    const auto& bound = w.bound[static_cast<int>(phase)];
+    if (phase == Phase::body && first_row == 0)
+      for (const auto& [buffer, bytes] : lowering_.accumulators) std::memset(w.at(plan_.offsets[static_cast<std::size_t>(buffer)]), 0, bytes);
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      const auto start = seconds ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
+      if (steps[i].kernel) steps[i].kernel(bound[i].pointers, first_row, rows);
+      else steps[i].primitive.execute(w.stream, bound[i].arguments);
+      if (seconds) (*seconds)[i] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+    w.stream.wait();
+  }
+
   void* address(const CpuWorkspace& w, const Operand& operand) const {
     if (operand.weights) return operand.weights->memory.get_data_handle();
     if (operand.tensor) return const_cast<void*>(operand.tensor->raw());
@@ -143,8 +166,9 @@ class CpuBackend : public Backend {
 
  private:
   static bool isa(std::string_view feature) {
-    if (feature == "amx_bf16") return cpu_flags().find(" amx_bf16 ") != std::string::npos;
-    return cpu_flags().find(" avx512_bf16 ") != std::string::npos;
+    const std::string& flags = cpu_flags();
+    const auto at = flags.find(feature);  // no feature's name is a part of another that comes before it
+    return at != std::string::npos && flags[at - 1] == ' ' && flags[at + feature.size()] == ' ';
   }
   static const std::string& cpu_flags() {
     static const std::string flags = [] {
@@ -157,13 +181,25 @@ class CpuBackend : public Backend {
   }
   static std::string capability() {
     std::string found;
-    for (const char* feature : {"avx2", "avx512f", "avx512_bf16", "amx_bf16"})
-      if (cpu_flags().find(" " + std::string(feature) + " ") != std::string::npos) found += (found.empty() ? "" : " ") + std::string(feature);
+    for (const std::string_view feature : {"avx2", "avx512f", "avx512_bf16", "amx_bf16"})
+      if (isa(feature)) found.append(found.empty() ? "" : " ").append(feature);
     return found;
   }
 };
 
 }  // namespace
+
+std::string describe(const Program& program) {
+  const auto* own = dynamic_cast<const CpuProgram*>(&program);
+  return own ? own->describe() : std::string();
+}
+
+std::vector<std::pair<std::string, double>> timed_run(const Program& program, Workspace& workspace, Phase phase, std::int64_t first_row, std::int64_t rows) {
+  const auto* own = dynamic_cast<const CpuProgram*>(&program);
+  require(own, "cpu::timed_run: the program belongs to another backend.");
+  return own->timed_run(workspace, phase, first_row, rows);
+}
+
 }  // namespace cpu
 
 const Backend* cpu_backend() {

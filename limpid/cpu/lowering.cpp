@@ -17,6 +17,14 @@ void reorder(std::vector<Step>& steps, const Operand& from, const Operand& to) {
   steps.push_back({std::string("reorder ") + pd.impl_info_str(), dnnl::reorder(pd), {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}}, {}, {}});
 }
 
+/// " [3, 224, 224] [64, 3, 7, 7] -> [64, 112, 112]"
+std::string shapes_of(const Graph& graph, const Node& node) {
+  std::string text;
+  for (int id : node.inputs)
+    if (id >= 0) text.append(1, ' ').append(graph.value(id).shape.to_string());
+  return text.append(" -> ").append(graph.value(node.outputs[0]).shape.to_string());
+}
+
 using Rule = void (*)(Lowering&, const Node&);
 Rule rule_for(const OpDef* op) {
   static const std::pair<const OpDef*, Rule> rules[] = {{&ops::conv2d, lower_conv2d},
@@ -137,15 +145,13 @@ void Lowering::run() {
     steps_ = &steps[static_cast<int>(phase)];
     for (int i : schedule_.of(phase)) {
       const Node& node = graph_.node(i);
+      shapes_ = shapes_of(graph_, node);
       try {
         // The ops' own rules take constants as weights only.
         const bool first_is_constant = !node.inputs.empty() && node.inputs[0] >= 0 && graph_.is_constant(node.inputs[0]);
         (first_is_constant ? lower_by_reference : rule_for(node.op))(*this, node);
       } catch (const dnnl::error& e) {
-        std::string shapes;
-        for (int id : node.inputs)
-          if (id >= 0) shapes += " " + graph_.value(id).shape.to_string();
-        fail(e.status == dnnl_out_of_memory ? ErrorCode::out_of_memory : ErrorCode::internal, "cpu: oneDNN refused ", node.op->name, " of", shapes, ": ", e.what());
+        fail(e.status == dnnl_out_of_memory ? ErrorCode::out_of_memory : ErrorCode::internal, "cpu: oneDNN refused ", node.op->name, shapes_, ": ", e.what());
       }
       for (int id : node.inputs)
         if (id >= 0) copies_[static_cast<std::size_t>(id)].clear();

@@ -70,9 +70,9 @@ class Lowering {
   template <class PrimitiveDesc>
   void add(std::string_view op, const PrimitiveDesc& pd, const dnnl::primitive& primitive, std::vector<std::pair<int, Operand>> arguments) {
     if (pd.scratchpad_desc().get_size() > 0) arguments.emplace_back(DNNL_ARG_SCRATCHPAD, scratchpad(pd.scratchpad_desc()));
-    steps_->push_back({std::string(op) + " " + pd.impl_info_str(), primitive, std::move(arguments), {}, {}});
+    steps_->push_back({std::string(op) + shapes_ + ' ' + pd.impl_info_str(), primitive, std::move(arguments), {}, {}});
   }
-  void add(std::string_view op, Kernel kernel, std::vector<Operand> operands) { steps_->push_back({std::string(op), {}, {}, std::move(kernel), std::move(operands)}); }
+  void add(std::string_view op, Kernel kernel, std::vector<Operand> operands) { steps_->push_back({std::string(op) + shapes_, {}, {}, std::move(kernel), std::move(operands)}); }
 
   /// Lowers every node.
   void run();
@@ -93,6 +93,7 @@ class Lowering {
   std::vector<std::vector<Operand>> copies_;  // of a value in further layouts, within the current node only
   std::vector<Step>* steps_ = nullptr;
   int step_ = 0;
+  std::string shapes_;  // of the node being lowered, for names
 };
 
 inline dnnl::primitive_attr user_scratchpad() {

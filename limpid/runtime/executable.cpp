@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <thread>
 
 namespace limpid {
 namespace {
@@ -13,6 +14,8 @@ std::string bytes_text(std::size_t bytes) {
   out << std::fixed << static_cast<double>(bytes) / (1 << 20) << " MiB";
   return out.str();
 }
+
+std::size_t bytes_of(Precision p) { return p == Precision::f64 ? 8 : p == Precision::bf16 || p == Precision::f16 ? 2 : 4; }
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -46,6 +49,7 @@ class Lease {
 Executable::Executable(const Graph& graph, std::vector<int> outputs, CompileOptions options) : options_(std::move(options)), choice_(choose_backend(options_.device)) {
   if (!choice_.backend) fail(ErrorCode::not_found, "This build of limpid has no backend for the device '", options_.device, "'.");
   require(options_.internal_batch_size >= 0, "internal_batch_size is negative; use 0 to let limpid choose.");
+  options_.threads = std::min(options_.threads, std::max(1, static_cast<int>(std::thread::hardware_concurrency())));  // more only wait for each other
   precision_ = options_.precision == Precision::automatic ? Precision::f32 : options_.precision;
   if (!choice_.backend->supports(precision_))
     fail(ErrorCode::unsupported, "The ", choice_.backend->name(), " backend cannot compute in ", name_of(precision_), " on this machine; `limpid devices` lists what it can.");
@@ -57,7 +61,7 @@ Executable::Executable(const Graph& graph, std::vector<int> outputs, CompileOpti
 
 /// The most samples, up to `samples`, that fit the budget with a sweep chunk of one row.
 std::int64_t Executable::fitting_batch(std::int64_t samples) const {
-  const std::size_t element = precision_ == Precision::f64 ? 8 : 4;
+  const std::size_t element = bytes_of(precision_);
   const auto fits = [&](std::int64_t n) { return estimate_bytes(*graph_, schedule_, n, graph_->sweep() ? 1 : 0, element, options_.passes.plan_memory) <= budget_; };
   std::int64_t low = 1, high = std::min<std::int64_t>(samples, 256);
   while (low < high) {
@@ -76,7 +80,7 @@ const Executable::Compiled& Executable::compiled(std::int64_t batch) const {
   auto fresh = std::make_unique<Compiled>();
   fresh->batch = batch;
   const std::int64_t rows = batch * graph_->sweep();
-  const std::size_t element = precision_ == Precision::f64 ? 8 : 4;
+  const std::size_t element = bytes_of(precision_);
   if (rows > 0) {
     // The largest chunk that fits by the plan in plain layout, then cut evenly so that the last pass is as full as the others.
     std::int64_t chunk = options_.internal_batch_size ? options_.internal_batch_size : choice_.backend->preferred_chunk();

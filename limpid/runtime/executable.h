@@ -27,7 +27,7 @@ struct RunOptions {
 struct CompileOptions {
   std::string device = "auto";
   Precision precision = Precision::automatic;
-  int threads = 0;                   // 0: as many as OpenMP would take
+  int threads = 0;                   // 0: as many as OpenMP would take; at most the processors there are
   std::size_t max_memory = 0;        // bytes of workspace a run may take; 0: the backend's default
   std::int64_t internal_batch_size = 0;  // sweep rows a pass; 0: what the budget and the backend prefer
   PassOptions passes;

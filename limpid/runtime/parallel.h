@@ -21,7 +21,7 @@ int thread_count();
 /// f(i) for every i in [0, n). f must not throw; items are dealt in equal, contiguous shares.
 template <class F>
 void parallel_for(std::int64_t n, F&& f) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > 1)
   for (std::int64_t i = 0; i < n; ++i) f(i);
 }
 

@@ -6,7 +6,11 @@
 namespace limpid::testing {
 namespace {
 
-struct Place { const char *device; Precision precision; };
+struct Place {
+  const char* device;
+  Precision precision;
+  friend std::ostream& operator<<(std::ostream& out, const Place& p) { return out << p.device << ' ' << name_of(p.precision); }
+};
 
 class Reference : public ::testing::TestWithParam<std::tuple<const char*, const char*, Place>> {};
 
@@ -30,7 +34,9 @@ TEST_P(Reference, EveryTensor) {
     } else if (place.precision == Precision::f64) {
       EXPECT_LT(relative_max_error(m.computed, expected), 1e-6) << name;
     } else {
-      EXPECT_LT(relative_l2_error(m.computed, expected), f32_bound(m.family)) << name;
+      // Below the last block Grad-CAM's gradient passes ReLUs, and one that rounding flips shows in a 3x3 map.
+      const bool inner = name == "gradcam.blocks.4" || name == "gradcam.layer3";
+      EXPECT_LT(relative_l2_error(m.computed, expected), inner ? 1e-2 : f32_bound(m.family)) << name;
     }
   }
   EXPECT_GE(compared, 2);

@@ -12,7 +12,7 @@ class AttributeProgram : public ::testing::Test {
  protected:
   /// Runs the method on a small input with these further words; the array and the report are then in `a` and `report`.
   void attribute(const std::string& method, const std::vector<std::string>& more = {}, std::int64_t samples = 1) {
-    std::vector<std::string> call = {"attribute", small_npy(dir.path(), samples), "--weights", "resnet18_imagenette", "--method", method,
+    std::vector<std::string> call = {"attribute", small_npy(dir.path(), samples), "--weights", "resnet18_imagenette",    "--method", method,
                                      "--output",  (dir / "a.npy").string(),       "--report",  (dir / "a.json").string()};
     call.insert(call.end(), more.begin(), more.end());
     answer(call);
@@ -139,7 +139,8 @@ TEST_F(AttributeProgram, DoublePrecisionOnTheReference) {
 }
 
 TEST_F(AttributeProgram, TheSummary) {
-  const std::vector<std::string> call = {"attribute", small_npy(dir.path()), "--weights", "resnet18_imagenette", "--method", "saliency", "--output", (dir / "a.npy").string()};
+  const std::vector<std::string> call = {"attribute", small_npy(dir.path()),   "--weights", "resnet18_imagenette", "--method", "saliency",
+                                         "--output",  (dir / "a.npy").string()};
   const std::string text = answer(call);
   EXPECT_NE(text.find("score "), std::string::npos) << text;
   EXPECT_NE(text.find("wrote " + (dir / "a.npy").string() + " [1, 3, 64, 64]"), std::string::npos) << text;

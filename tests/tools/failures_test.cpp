@@ -29,7 +29,9 @@ TEST(Failures, Weights) {
   TempDir dir;
   const std::string image = picture("church.jpg");
   const auto good = read_safetensors(source_dir() / "models" / "resnet18_imagenette.f16.safetensors");
-  const auto classify = [&](int status, const std::string& words, const std::string& name) { expect_refusal(status, words, {"classify", image, "--weights", (dir / name).string()}); };
+  const auto classify = [&](int status, const std::string& words, const std::string& name) {
+    expect_refusal(status, words, {"classify", image, "--weights", (dir / name).string()});
+  };
 
   auto tensors = good.tensors;
   tensors.erase("layer3.0.conv1.weight");
@@ -56,7 +58,8 @@ TEST(Failures, Weights) {
 TEST(Failures, Arrays) {
   TempDir dir;
   const auto attribute = [&](int status, const std::string& words, const std::string& input) {
-    expect_refusal(status, words, {"attribute", (dir / input).string(), "--weights", "resnet18_imagenette", "--method", "saliency", "--output", (dir / "a.npy").string()});
+    expect_refusal(status, words,
+                   {"attribute", (dir / input).string(), "--weights", "resnet18_imagenette", "--method", "saliency", "--output", (dir / "a.npy").string()});
     EXPECT_FALSE(std::filesystem::exists(dir / "a.npy"));
   };
   attribute(1, "missing.npy", "missing.npy");
@@ -71,13 +74,15 @@ TEST(Failures, Arrays) {
   write_npy(dir / "infinite.npy", infinite);
   attribute(1, "element number 7 is inf", "infinite.npy");
   write_npy(dir / "tiny.npy", Tensor(Shape{1, 3, 1, 1}));
-  const Outcome tiny = limpid_program({"attribute", (dir / "tiny.npy").string(), "--weights", "resnet18_imagenette", "--method", "saliency", "--output", (dir / "a.npy").string()});
+  const Outcome tiny = limpid_program(
+      {"attribute", (dir / "tiny.npy").string(), "--weights", "resnet18_imagenette", "--method", "saliency", "--output", (dir / "a.npy").string()});
   EXPECT_TRUE(tiny.status == 0 || tiny.status == 2) << tiny.err;
 }
 
 TEST(Failures, Memory) {
   TempDir dir;
-  expect_refusal(1, "more than the budget", {"attribute", small_npy(dir.path()), "--method", "saliency", "--output", (dir / "a.npy").string(), "--max-memory", "100"});
+  expect_refusal(1, "more than the budget",
+                 {"attribute", small_npy(dir.path()), "--method", "saliency", "--output", (dir / "a.npy").string(), "--max-memory", "100"});
   EXPECT_FALSE(std::filesystem::exists(dir / "a.npy"));
 }
 
@@ -100,7 +105,8 @@ TEST(Failures, Disks) {
 }
 
 TEST(Failures, Streams) {
-  for (const std::vector<std::string>& call : {std::vector<std::string>{"--help"}, {"--version"}, {"devices"}, {"weights", "list"}, {"classify", picture("church.jpg")}}) {
+  for (const std::vector<std::string>& call :
+       {std::vector<std::string>{"--help"}, {"--version"}, {"devices"}, {"weights", "list"}, {"classify", picture("church.jpg")}}) {
     expect_refusal(1, "No space left on device", call, {.stdout_to = "/dev/full"});
     expect_refusal(1, "Broken pipe", call, {.stdout_to = "broken pipe"});
     expect_refusal(1, "Cannot write the result", call, {.stdout_to = "closed"});
@@ -109,7 +115,8 @@ TEST(Failures, Streams) {
 
 TEST(Failures, CtrlC) {
   TempDir dir;
-  const Outcome o = limpid_program({"attribute", picture("church.jpg"), "--method", "occlusion", "--window", "3", "--stride", "1", "--output", (dir / "a.npy").string(), "--report", (dir / "a.json").string()},
+  const Outcome o = limpid_program({"attribute", picture("church.jpg"), "--method", "occlusion", "--window", "3", "--stride", "1", "--output",
+                                    (dir / "a.npy").string(), "--report", (dir / "a.json").string()},
                                    {.interrupt_after = std::chrono::milliseconds(1500)});
   EXPECT_EQ(o.status, 1);
   EXPECT_EQ(o.err, "limpid: Cancelled.\n");

@@ -1,8 +1,8 @@
 #pragma once
 // Runs the built `limpid` program as a user would, and keeps what it printed.
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 #include <tests/support/paths.h>
+#include <nlohmann/json.hpp>
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -28,9 +28,9 @@ struct Outcome {
 };
 
 struct Manner {
-  std::string stdout_to = {};                     // "": kept; "closed"; "broken pipe"; else a file that is opened for it
+  std::string stdout_to = {};                    // "": kept; "closed"; "broken pipe"; else a file that is opened for it
   std::chrono::milliseconds interrupt_after{0};  // > 0: sends SIGINT then
-  std::filesystem::path folder = {};               // where it runs; "": here
+  std::filesystem::path folder = {};             // where it runs; "": here
 };
 
 inline std::string bytes_of(const std::filesystem::path& path) {

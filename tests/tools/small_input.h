@@ -10,7 +10,8 @@ namespace limpid::testing {
 
 inline Tensor small_tensor(std::int64_t samples = 1, std::int64_t size = 64) {
   Tensor t(Shape{samples, 3, size, size});
-  for (std::int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = static_cast<float>(std::sin(0.013 * static_cast<double>(i)) + std::cos(0.37 * static_cast<double>(i % size)));
+  for (std::int64_t i = 0; i < t.numel(); ++i)
+    t.data<float>()[i] = static_cast<float>(std::sin(0.013 * static_cast<double>(i)) + std::cos(0.37 * static_cast<double>(i % size)));
   return t;
 }
 

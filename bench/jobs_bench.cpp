@@ -1,0 +1,60 @@
+// Whole attributions as Google Benchmarks: each job in a process that has compiled and warmed up. Weights: the bundled ResNet-18 and
+// EfficientNet-Lite0, and random ones of ResNet-18 and -50 (time does not depend on their values).
+#include <benchmark/benchmark.h>
+#include <limpid/attribution/attribution.h>
+
+#include <map>
+
+namespace {
+
+using namespace limpid;
+
+const Explainer& explainer(const std::string& weights, const std::string& architecture, Precision precision) {
+  static std::map<std::string, std::unique_ptr<Explainer>> made;
+  auto& e = made[weights + architecture + std::string(name_of(precision))];
+  if (!e) {
+    CompileOptions options;
+    options.device = "cpu";
+    options.precision = precision;
+    e = std::make_unique<Explainer>(Model::load(weights, architecture), options);
+  }
+  return *e;
+}
+
+struct Network { const char *name, *weights, *architecture; };
+constexpr Network networks[] = {{"resnet18", "random", "resnet18"}, {"resnet50", "random", "resnet50"}, {"efficientnet_lite0", "efficientnet_lite0", ""}};
+
+using Job = std::size_t (*)(const Explainer&, const Tensor&);
+struct Named { const char* name; Job run; };
+const Named jobs[] = {
+    {"classify", [](const Explainer& e, const Tensor& x) { return static_cast<std::size_t>(e.logits(x).numel()); }},
+    {"saliency", [](const Explainer& e, const Tensor& x) { return saliency(e, x, {0}).peak_bytes; }},
+    {"gradcam", [](const Explainer& e, const Tensor& x) { return gradcam(e, x, {0}).peak_bytes; }},
+    {"guided_gradcam", [](const Explainer& e, const Tensor& x) { return guided_gradcam(e, x, {0}).peak_bytes; }},
+    {"integrated_gradients_50", [](const Explainer& e, const Tensor& x) { return integrated_gradients(e, x, {0}).peak_bytes; }},
+    {"occlusion_32_16", [](const Explainer& e, const Tensor& x) { return occlusion(e, x, {0, {3, 32, 32}, {3, 16, 16}}).peak_bytes; }},
+    {"occlusion_15_8", [](const Explainer& e, const Tensor& x) { return occlusion(e, x, {0}).peak_bytes; }},
+};
+
+void run(benchmark::State& state, const Network& network, Job job, std::int64_t batch, Precision precision) {
+  const Explainer& e = explainer(network.weights, network.architecture, precision);
+  const Tensor x = Tensor::full({batch, 3, 224, 224}, 0.5);
+  std::size_t peak = job(e, x);  // compiles
+  for (auto _ : state) benchmark::DoNotOptimize(peak = job(e, x));
+  state.counters["workspace_MiB"] = static_cast<double>(peak) / (1 << 20);
+  state.counters["pictures/s"] = benchmark::Counter(static_cast<double>(batch), benchmark::Counter::kIsIterationInvariantRate);
+}
+
+const bool registered = [] {
+  for (const Network& n : networks)
+    for (const Named& j : jobs)
+      for (std::int64_t batch : {1, 8})
+        for (Precision p : {Precision::f32, Precision::bf16}) {
+          if (!cpu_backend()->supports(p)) continue;
+          const std::string name = std::string(n.name) + "/" + j.name + "/batch:" + std::to_string(batch) + "/" + std::string(name_of(p));
+          benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& s) { run(s, n, j.run, batch, p); })->Unit(benchmark::kMillisecond)->UseRealTime();
+        }
+  return true;
+}();
+
+}  // namespace
