@@ -90,6 +90,40 @@ void elementwise(benchmark::State& state, const char* step, Value (*build)(Value
   measure(state, g, build(pictures(g, shape)), step, "GB/s", passes * size * static_cast<double>(shape.numel()));
 }
 
+Value norm(Value x) {
+  const auto numbers = [&](double v) { return x.graph->constant(Tensor::full({x.shape()[0]}, v)); };
+  return batch_norm(x, numbers(1.5), numbers(0.5), numbers(0.25), numbers(2));
+}
+
+Value pool_backward(Value x) {
+  const Value y = max_pool(x, {{3, 3}, {2, 2}, {1, 1}});
+  PoolAttributes a;
+  a.rows = a.columns = {3, 2, 1, 1, 1};
+  a.in_rows = x.shape()[1];
+  a.in_columns = x.shape()[2];
+  return x.graph->append(ops::max_pool_backward, {Value{x.graph, y.id + 1}, y}, a);  // the taps are max_pool's second output
+}
+
+/// ResNet-50's classifier, 2048 -> 1000, forward or backward.
+void classifier(benchmark::State& state, bool backward) {
+  Graph g;
+  const Value x = global_avg_pool(pictures(g, {2048, 1, 1})), weight = g.constant(Tensor::full({1000, 2048}, 0.01));
+  const Value y = linear(x, weight);
+  measure(state, g, backward ? g.append(ops::linear_backward, {y, weight}) : y, backward ? "linear_backward" : "linear ", "GFLOP/s", 2.0 * 1000 * 2048);
+}
+
+/// A source op on pictures of 3x224x224: it reads the input and the baseline and writes a row.
+void source(benchmark::State& state, std::string_view op) {
+  Graph g;
+  const Shape shape{3, 224, 224};
+  const Value x = g.input("x", shape), from = g.input("from", shape);
+  Value y;
+  if (op == "path_points") y = path_points(from, x, g.input("nodes", {rows}, Rows::one, Kind::coefficient));
+  if (op == "occlude_windows") y = occlude_windows(x, from, {{3, 3, 3}, {224, 1, 224}, {15, 24, 224}});  // ten windows
+  if (op == "ablate_features") y = ablate_features(x, from, g.constant(Tensor(shape, DType::i64)), rows);
+  measure(state, g, y, op, "GB/s", (state.range(0) ? 10.0 : 12.0) * static_cast<double>(shape.numel()));
+}
+
 const bool registered = [] {
   const Convolution convolutions[] = {
       {"conv1", 3, 224, 64, 7, 2},
@@ -114,6 +148,22 @@ const bool registered = [] {
   add("max_pool", [=](benchmark::State& s) { elementwise(s, "max_pool", [](Value x) { return max_pool(x, {{3, 3}, {2, 2}, {1, 1}}); }, wide, 1.25); });
   add("weighted_sum", [=](benchmark::State& s) { elementwise(s, "weighted_sum", [](Value x) { return x; }, wide, 3); });
   add("global_avg_pool", [](benchmark::State& s) { elementwise(s, "global_avg_pool", [](Value x) { return global_avg_pool(x); }, {2048, 7, 7}, 1); });
+  add("sub", [=](benchmark::State& s) { elementwise(s, "sub", [](Value x) { return x - relu(x); }, wide, 3); });
+  add("mul", [=](benchmark::State& s) { elementwise(s, "mul", [](Value x) { return x * relu(x); }, wide, 3); });
+  add("scale", [=](benchmark::State& s) { elementwise(s, "scale", [](Value x) { return scale(x, 2); }, wide, 2); });
+  add("abs", [=](benchmark::State& s) { elementwise(s, "abs", [](Value x) { return abs(x); }, wide, 2); });
+  add("batch_norm", [=](benchmark::State& s) { elementwise(s, "batch_norm", [](Value x) { return norm(relu(x)); }, wide, 2); });
+  add("max_pool_backward", [=](benchmark::State& s) { elementwise(s, "max_pool_backward", pool_backward, wide, 1.25); });
+  add("avg_pool", [=](benchmark::State& s) { elementwise(s, "avg_pool", [](Value x) { return avg_pool(x, {{2, 2}, {2, 2}}); }, wide, 1.25); });
+  add("interpolate", [](benchmark::State& s) { elementwise(s, "interpolate", [](Value x) { return interpolate(x, 56, 56, Interpolation::bilinear); }, {64, 28, 28}, 5); });
+  add("global_avg_pool_backward", [](benchmark::State& s) {
+    elementwise(s, "global_avg_pool_backward", [](Value x) { return x.graph->append(ops::global_avg_pool_backward, {global_avg_pool(x)}, ShapeAttributes{x.shape()}); }, {2048, 7, 7}, 1);
+  });
+  add("linear", [](benchmark::State& s) { classifier(s, false); });
+  add("linear_backward", [](benchmark::State& s) { classifier(s, true); });
+  add("path_points", [](benchmark::State& s) { source(s, "path_points"); });
+  add("occlude_windows", [](benchmark::State& s) { source(s, "occlude_windows"); });
+  add("ablate_features", [](benchmark::State& s) { source(s, "ablate_features"); });
   return true;
 }();
 
