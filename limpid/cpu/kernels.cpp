@@ -127,11 +127,14 @@ void occlude(const float* x, const float* b, void* out, bool narrow, const Windo
   typed(narrow, [&](auto tag) {
     using T = decltype(tag);
     T* to = static_cast<T*>(out);
+    const WindowGrid::Place place = grid.at(window);
+    const std::int64_t first = place.column * grid.column.stride, last = std::min(first + grid.column.size, columns);
     parallel_for(grid.channel.extent * rows, [&](std::int64_t line) {
-      for (std::int64_t i = 0; i < columns; ++i) {
-        const bool hidden = grid.covers(window, line / rows, line % rows, i);
-        to[line * columns + i] = T(hidden ? b[line * columns + i] : x[line * columns + i]);
-      }
+      const float *in = x + line * columns, *hidden = b + line * columns;
+      T* row = to + line * columns;
+      for (std::int64_t i = 0; i < columns; ++i) row[i] = T(in[i]);
+      if (grid.channel.covers(place.channel, line / rows) && grid.row.covers(place.row, line % rows))
+        for (std::int64_t i = first; i < last; ++i) row[i] = T(hidden[i]);
     });
   });
 }

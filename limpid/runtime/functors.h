@@ -71,9 +71,14 @@ struct WindowGrid {
   bool operator==(const WindowGrid&) const = default;
   LIMPID_HD std::int64_t count() const { return channel.count() * row.count() * column.count(); }
   LIMPID_HD std::int64_t index(std::int64_t c, std::int64_t y, std::int64_t x) const { return c + channel.count() * (y + row.count() * x); }
-  LIMPID_HD bool covers(std::int64_t window, std::int64_t c, std::int64_t y, std::int64_t x) const {
+  struct Place { std::int64_t channel, row, column; };
+  /// Which window of each axis number `window` is made of.
+  LIMPID_HD Place at(std::int64_t window) const {
     const std::int64_t nc = channel.count(), ny = row.count();
-    return channel.covers(window % nc, c) && row.covers(window / nc % ny, y) && column.covers(window / nc / ny, x);
+    return {window % nc, window / nc % ny, window / nc / ny};
+  }
+  LIMPID_HD bool covers(const Place& p, std::int64_t c, std::int64_t y, std::int64_t x) const {
+    return channel.covers(p.channel, c) && row.covers(p.row, y) && column.covers(p.column, x);
   }
 };
 

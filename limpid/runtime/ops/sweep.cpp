@@ -43,7 +43,7 @@ void occlude_kernel(const KernelCall& call) {
   parallel_for(call.rows, [&](std::int64_t r) {
     const T *x = call.input<T>(0) + call.row_of(0, r) * s.numel(), *b = call.input<T>(1) + call.row_of(1, r) * s.numel();
     T* to = call.output<T>() + r * s.numel();
-    const std::int64_t window = (call.first_row + r) % call.sweep;
+    const WindowGrid::Place window = grid.at((call.first_row + r) % call.sweep);
     for (std::int64_t c = 0, i = 0; c < s[0]; ++c)
       for (std::int64_t y = 0; y < s[1]; ++y)
         for (std::int64_t col = 0; col < s[2]; ++col, ++i) to[i] = grid.covers(window, c, y, col) ? b[i] : x[i];
