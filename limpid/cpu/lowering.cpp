@@ -6,12 +6,6 @@
 namespace limpid::cpu {
 namespace {
 
-memory::format_tag plain_tag(std::size_t rank) {
-  constexpr memory::format_tag tags[] = {memory::format_tag::undef, memory::format_tag::a, memory::format_tag::ab, memory::format_tag::abc, memory::format_tag::abcd, memory::format_tag::abcde};
-  require(rank < std::size(tags), "The cpu backend takes values of at most four extents a row.");
-  return tags[rank];
-}
-
 void reorder(std::vector<Step>& steps, const Operand& from, const Operand& to) {
   const dnnl::reorder::primitive_desc pd(engine(), from.desc, engine(), to.desc);
   steps.push_back({std::string("reorder ") + pd.impl_info_str(), dnnl::reorder(pd), {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}}, {}, {}});

@@ -6,17 +6,19 @@
 namespace limpid::cpu {
 namespace {
 
-memory::format_tag plain_tag(std::size_t rank) {
-  constexpr memory::format_tag tags[] = {memory::format_tag::undef, memory::format_tag::a, memory::format_tag::ab, memory::format_tag::abc, memory::format_tag::abcd, memory::format_tag::abcde};
-  return tags[rank];
-}
-
 struct Shelf {
   std::mutex mutex;
   std::multimap<const void*, std::weak_ptr<const PackedWeights>> packed;
 };
 
 }  // namespace
+
+memory::format_tag plain_tag(std::size_t rank) {
+  using Tag = memory::format_tag;
+  constexpr Tag tags[] = {Tag::undef, Tag::a, Tag::ab, Tag::abc, Tag::abcd, Tag::abcde};
+  require(rank < std::size(tags), "The cpu backend takes values of at most four extents a row.");
+  return tags[rank];
+}
 
 std::shared_ptr<const PackedWeights> pack(const Tensor& source, const memory::dims& plain, const memory::desc& wanted, const std::string& arrangement,
                                           const std::function<Tensor(const Tensor&)>& arrange) {

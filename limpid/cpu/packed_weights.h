@@ -9,6 +9,9 @@
 
 namespace limpid::cpu {
 
+/// The dense, C-order layout of so many extents (at most five).
+memory::format_tag plain_tag(std::size_t rank);
+
 struct PackedWeights {
   dnnl::memory memory;
   Tensor source;  // keeps the address that identifies it

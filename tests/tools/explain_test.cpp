@@ -68,6 +68,7 @@ TEST(Explain, RefusesWhatCannotBe) {
   expect_refusal(2, "--steps does not apply to gradcam", {"explain", image, "--methods", "gradcam", "--steps", "4"}, there);
   expect_refusal(2, "Did you mean 'tench'", explain({image, "--target", "tensh"}), there);
   expect_refusal(2, "out of range", explain({image, "--target", "10"}), there);
+  expect_refusal(2, "use dark or captum", explain({image, "--colors", "loud"}), there);
   expect_refusal(2, "unknown; use one of all", explain({image, "--sign", "both"}), there);
   expect_refusal(2, "--outlier-percent", explain({image, "--outlier-percent", "100"}), there);
   expect_refusal(2, "There is no layer 'layer9'", explain({image, "--layer", "layer9"}), there);
