@@ -1,12 +1,8 @@
 #pragma once
 // Arithmetic and index maps, written once: loops on the host and kernels on the device call the same functions.
-#include <cstdint>
+#include <limpid/runtime/host_device.h>
 
-#ifdef __CUDACC__
-#define LIMPID_HD __host__ __device__
-#else
-#define LIMPID_HD
-#endif
+#include <cstdint>
 
 namespace limpid {
 
