@@ -2,6 +2,7 @@
 // Eight channels side by side, the unit in which kernels move pictures: one or two accesses of 16 bytes, computed on in f32.
 #include <limpid/cuda/launch.h>
 #include <limpid/runtime/dtype.h>
+#include <limpid/runtime/error.h>
 
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
@@ -82,6 +83,20 @@ __device__ inline void store8(T* to, const Float8& f) {
   }
 }
 
+/// Elements i to i + 7 of n; those behind the end are zero.
+template <class T>
+__device__ inline Float8 load_some(const T* base, std::int64_t i, std::int64_t n) {
+  if (i + 8 <= n) return load8(base + i);
+  Float8 f{};
+  for (int k = 0; i + k < n; ++k) f.v[k] = static_cast<float>(base[i + k]);
+  return f;
+}
+template <class T>
+__device__ inline void store_some(T* base, std::int64_t i, std::int64_t n, const Float8& f) {
+  if (i + 8 <= n) return store8(base + i, f);
+  for (int k = 0; i + k < n; ++k) base[i + k] = static_cast<T>(f.v[k]);
+}
+
 /// Calls f with a value of the element type of pictures: f32, bf16 or f16.
 template <class F>
 void dispatch_element(DType type, F&& f) {
@@ -90,8 +105,12 @@ void dispatch_element(DType type, F&& f) {
   else f(float16{});
 }
 
-/// Blocks of `threads` that cover n items.
-inline dim3 blocks_for(std::int64_t n, unsigned threads = 256) { return dim3(static_cast<unsigned>((n + threads - 1) / threads)); }
+/// Blocks of `threads` that cover n items. Kernels take items apart in 32 bits, which is several times as fast as in 64.
+inline dim3 blocks_for(std::int64_t n, unsigned threads = 256) {
+  if (n >= std::int64_t{1} << 31) fail(ErrorCode::out_of_memory, "cuda: ", n, " items in one pass; give a smaller batch.");
+  return dim3(static_cast<unsigned>((n + threads - 1) / threads));
+}
+inline std::int64_t packs(std::int64_t elements) { return (elements + 7) / 8; }
 
 /// The number of this thread among all of the launch.
 __device__ inline std::int64_t thread_number() { return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }

@@ -32,16 +32,23 @@ LIMPID_HD T activate(T x, Activation a) {
   return a == Activation::relu6 && x > T(6) ? T(6) : x;
 }
 
-/// The gradient that passes a ReLU (or ReLU6) with output y.
+/// Whether the ReLU (or ReLU6) with output y has a slope of one.
 template <class T>
-LIMPID_HD T activate_backward(T y, T dy, Activation a, ReluRule rule) {
-  const bool active = y > T(0) && (a != Activation::relu6 || y < T(6));
+LIMPID_HD bool is_active(T y, Activation a) { return y > T(0) && (a != Activation::relu6 || y < T(6)); }
+
+/// The gradient that passes back through a unit.
+template <class T>
+LIMPID_HD T pass_back(bool active, T dy, ReluRule rule) {
   switch (rule) {
     case ReluRule::guided: return active && dy > T(0) ? dy : T(0);
     case ReluRule::deconvolution: return dy > T(0) ? dy : T(0);
     default: return active ? dy : T(0);
   }
 }
+
+/// The gradient that passes a ReLU (or ReLU6) with output y.
+template <class T>
+LIMPID_HD T activate_backward(T y, T dy, Activation a, ReluRule rule) { return pass_back(is_active(y, a), dy, rule); }
 
 /// The point at `alpha` of the straight path from baseline b to input x.
 template <class T>
