@@ -2,6 +2,7 @@
 // until one has to wait for others; that thread keeps the fiber, and another fiber goes on with the rest. So a kernel that never waits
 // needs one fiber. Threads that met are let go in a shuffled order, and of several groups that are complete not always all.
 #include "internal.h"
+#include "sums.h"
 
 #include <limpid/runtime/error.h>
 

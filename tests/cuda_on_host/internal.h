@@ -19,7 +19,6 @@ void require_device(const void* p, std::size_t bytes, const std::string& what);
 void require_host(const void* p, std::size_t bytes, const std::string& what);
 /// Traps when anything was written beside an allocation; `after` names what ran last.
 void check_guards(const std::string& after);
-void fill_with_poison(void* p, std::size_t bytes);
 /// The device allocation [begin, end) that p lies in; empty where there is none.
 struct Extent { const std::byte* begin = nullptr; const std::byte* end = nullptr; };
 Extent allocation_of(const void* p);

@@ -1,5 +1,6 @@
 // Device and pinned memory with guard zones on both sides. Zones and fresh memory hold poison; the address sanitizer watches the zones too.
 #include "internal.h"
+#include "sums.h"
 
 #include <limpid/runtime/error.h>
 
@@ -37,32 +38,11 @@ std::shared_mutex mutex;
 std::map<const std::byte*, Allocation> live;  // by begin
 std::size_t used = 0;                         // bytes of the device
 
-constexpr std::byte poison_byte(std::uintptr_t address) { return static_cast<std::byte>(address & 1 ? poison >> 8 : poison & 0xff); }
-
-/// The first byte of [from, to) that is not poison, or null.
-__attribute__((no_sanitize("address", "undefined"))) const std::byte* written(const std::byte* from, const std::byte* to) {
-  std::uint64_t differ = 0, word;
-  const std::uint64_t expected = poison * 0x0001000100010001u;
-  const std::byte* p = from;
-  for (; p < to && reinterpret_cast<std::uintptr_t>(p) % 8; ++p) differ |= *p != poison_byte(reinterpret_cast<std::uintptr_t>(p));
-  const auto* words = reinterpret_cast<const std::uint64_t*>(p);
-  const std::ptrdiff_t count = (to - p) / 8;
-  for (std::ptrdiff_t i = 0; i < count; ++i) {
-    word = words[i];
-    differ |= word ^ expected;
-  }
-  for (p += 8 * count; p < to; ++p) differ |= *p != poison_byte(reinterpret_cast<std::uintptr_t>(p));
-  if (!differ) return nullptr;
-  for (p = from; p < to; ++p)
-    if (*p != poison_byte(reinterpret_cast<std::uintptr_t>(p))) return p;
-  return nullptr;
-}
-
 /// What is wrong beside an allocation, or nothing.
 std::string damage(const Allocation& a) {
   const char* kind = a.device == pinned ? "pinned" : "device";
-  if (const auto* p = written(a.block, a.begin)) return text("something wrote ", a.begin - p, " bytes before ", kind, " memory of ", a.bytes, " bytes");
-  if (const auto* p = written(a.end(), a.block + a.block_bytes)) return text("something wrote ", p - a.end(), " bytes behind the end of ", kind, " memory of ", a.bytes, " bytes");
+  if (const auto* p = not_poison(a.block, a.begin)) return text("something wrote ", a.begin - p, " bytes before ", kind, " memory of ", a.bytes, " bytes");
+  if (const auto* p = not_poison(a.end(), a.block + a.block_bytes)) return text("something wrote ", p - a.end(), " bytes behind the end of ", kind, " memory of ", a.bytes, " bytes");
   return {};
 }
 
@@ -117,12 +97,6 @@ void release(std::byte* begin) {
 }  // namespace
 
 std::atomic<std::uint64_t> memory_generation{1};
-
-__attribute__((no_sanitize("address"))) void fill_with_poison(void* p, std::size_t bytes) {
-  auto* at = static_cast<std::byte*>(p);
-  const auto address = reinterpret_cast<std::uintptr_t>(p);
-  for (std::size_t i = 0; i < bytes; ++i) at[i] = poison_byte(address + i);
-}
 
 void require_device(const void* p, std::size_t bytes, const std::string& what) {
   const std::shared_lock lock(mutex);

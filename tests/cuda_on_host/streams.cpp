@@ -1,6 +1,7 @@
 // Streams as queues that run as late as the rules allow: when somebody waits. A download's host memory holds poison until then, an
 // upload's is compared with what it held when it was queued. Captures are recorded lists; time is made up.
 #include "internal.h"
+#include "sums.h"
 
 #include <limpid/runtime/error.h>
 

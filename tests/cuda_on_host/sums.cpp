@@ -1,5 +1,7 @@
 #include "sums.h"
 
+#include "on_host.h"
+
 #include <cstring>
 
 namespace limpid::cuda::on_host {
@@ -58,6 +60,34 @@ void convert(const void* from, DType type, std::size_t n, bool tf32, float* to) 
     const auto bits = std::bit_cast<std::uint32_t>(to[i]);
     if ((bits & 0x7f800000u) != 0x7f800000u) to[i] = std::bit_cast<float>((bits + 0x1000u) & 0xffffe000u);
   }
+}
+
+namespace {
+constexpr std::byte poison_byte(const void* p) { return static_cast<std::byte>(reinterpret_cast<std::uintptr_t>(p) & 1 ? poison >> 8 : poison & 0xff); }
+constexpr std::uint64_t poison_word = poison * 0x0001000100010001u;
+using Word = std::uint64_t __attribute__((may_alias));
+}  // namespace
+
+void fill_with_poison(void* p, std::size_t bytes) {
+  auto *at = static_cast<std::byte*>(p), *end = at + bytes;
+  for (; at < end && reinterpret_cast<std::uintptr_t>(at) % 8; ++at) *at = poison_byte(at);
+  auto* words = reinterpret_cast<Word*>(at);
+  for (; at + 8 <= end; at += 8) *words++ = poison_word;
+  for (; at < end; ++at) *at = poison_byte(at);
+}
+
+const std::byte* not_poison(const std::byte* from, const std::byte* to) {
+  std::uint64_t differ = 0;
+  const std::byte* at = from;
+  for (; at < to && reinterpret_cast<std::uintptr_t>(at) % 8; ++at) differ |= *at != poison_byte(at);
+  const auto* words = reinterpret_cast<const Word*>(at);
+  const std::ptrdiff_t count = (to - at) / 8;
+  for (std::ptrdiff_t i = 0; i < count; ++i) differ |= words[i] ^ poison_word;
+  for (at += 8 * count; at < to; ++at) differ |= *at != poison_byte(at);
+  if (!differ) return nullptr;
+  for (at = from; at < to; ++at)
+    if (*at != poison_byte(at)) return at;
+  return nullptr;
 }
 
 }  // namespace limpid::cuda::on_host

@@ -9,8 +9,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
-#include <map>
 #include <memory>
 #include <string_view>
 
@@ -24,19 +22,27 @@ using Header = ElfW(Ehdr);
 using Section = ElfW(Shdr);
 using Symbol = ElfW(Sym);
 
-std::string demangled(const std::string& name) {
+std::string demangled(const char* name) {
   int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), &std::free);
+  const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(name, nullptr, nullptr, &status), &std::free);
   return status == 0 ? text.get() : name;
 }
 
 struct Symbols {
-  std::map<std::uintptr_t, std::string> functions;  // mangled, by address
-  std::vector<SharedVariable> shared;               // by mangled name
+  std::string bytes;  // of the program's file
+  std::vector<std::pair<std::uintptr_t, const char*>> functions;  // mangled names by address
+  std::vector<SharedVariable> shared;                             // by mangled name
+
+  /// The mangled name, or null.
+  const char* name(const void* function) const {
+    const auto it = std::lower_bound(functions.begin(), functions.end(), std::pair{reinterpret_cast<std::uintptr_t>(function), static_cast<const char*>(nullptr)});
+    return it != functions.end() && it->first == reinterpret_cast<std::uintptr_t>(function) ? it->second : nullptr;
+  }
 
   Symbols() {
-    std::ifstream file("/proc/self/exe", std::ios::binary);
-    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    std::ifstream file("/proc/self/exe", std::ios::binary | std::ios::ate);
+    bytes.resize(static_cast<std::size_t>(file.tellg()));
+    file.seekg(0).read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     const auto at = [&]<class T>(std::size_t offset, T) {
       T value;
       std::memcpy(&value, bytes.data() + offset, sizeof value);
@@ -55,7 +61,7 @@ struct Symbols {
         const auto symbol = at(table.sh_offset + i * sizeof(Symbol), Symbol{});
         const auto type = symbol.st_info & 0xf;
         const char* name = bytes.data() + names + symbol.st_name;
-        if (type == STT_FUNC && symbol.st_value) functions.emplace(base + symbol.st_value, name);
+        if (type == STT_FUNC && symbol.st_value) functions.emplace_back(base + symbol.st_value, name);
         if (type != STT_TLS || symbol.st_shndx == SHN_UNDEF) continue;
         const std::string_view view = name;
         const auto value = static_cast<std::ptrdiff_t>(symbol.st_value);
@@ -68,6 +74,7 @@ struct Symbols {
       std::abort();
     }
     for (auto& variable : shared) variable.offset -= anchor_value;
+    std::sort(functions.begin(), functions.end());
   }
 };
 
@@ -79,12 +86,12 @@ const Symbols& symbols() {
 }  // namespace
 
 std::string function_name(const void* function) {
-  const auto it = symbols().functions.find(reinterpret_cast<std::uintptr_t>(function));
-  if (it == symbols().functions.end()) return text("kernel at ", function);
-  std::string name = demangled(it->second);
+  const char* mangled = symbols().name(function);
+  if (!mangled) return text("kernel at ", function);
+  std::string name = demangled(mangled);
   for (const std::string_view gone : {"limpid::cuda::", "(anonymous namespace)::", "limpid::"})
     for (std::size_t at; (at = name.find(gone)) != std::string::npos;) name.erase(at, gone.size());
-  if (const auto open = name.rfind('('); open != std::string::npos) name.resize(open);  // without the parameters
+  if (const auto open = name.rfind('('); open != std::string::npos) name.resize(open);  // the parameters say little
   if (name.starts_with("void ")) name.erase(0, 5);
   return name;
 }
@@ -92,9 +99,9 @@ std::string function_name(const void* function) {
 const std::vector<SharedVariable>& shared_variables() { return symbols().shared; }
 
 std::size_t shared_bytes(const void* kernel) {
-  const auto it = symbols().functions.find(reinterpret_cast<std::uintptr_t>(kernel));
-  if (it == symbols().functions.end()) return 0;
-  const std::string prefix = "_ZZ" + it->second.substr(2) + "E";
+  const char* mangled = symbols().name(kernel);
+  if (!mangled) return 0;
+  const std::string prefix = "_ZZ" + std::string(mangled + 2) + "E";
   std::size_t bytes = 0;
   for (const auto& variable : shared_variables())
     if (variable.name.starts_with(prefix)) bytes += variable.bytes;

@@ -206,7 +206,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream& stream
   const auto address = reinterpret_cast<const void*>(kernel);
   const auto check = [=] {
     [[maybe_unused]] std::size_t number = 0;
-    const auto one = [&]([[maybe_unused]] const auto& argument) {
+    [[maybe_unused]] const auto one = [&]([[maybe_unused]] const auto& argument) {
       ++number;
       if constexpr (std::is_pointer_v<std::remove_cvref_t<decltype(argument)>>) on_host::check_argument(address, number, argument);
     };
