@@ -99,26 +99,64 @@ void lower_path_points(Lowering& l, const Node& n) {
   });
 }
 
+namespace {
+
+/// The origins of a region as an operand; absent where there is none.
+Operand origins_of(Lowering& l, const Regions& r) {
+  if (!r.defined()) return {};
+  return l.table(Tensor::view(Shape{static_cast<std::int64_t>(r.origins->size()), 2}, DType::i32, r.origins->data(), r.origins));
+}
+
+kernels::RegionTable table(const Regions& r, std::int64_t height, std::int64_t width) { return {nullptr, r.defined() ? r.rows : height, r.defined() ? r.columns : width}; }
+
+kernels::RegionTable bound(kernels::RegionTable t, std::byte* origins) {
+  t.origins = as<const std::int32_t>(origins);
+  return t;
+}
+
+}  // namespace
+
 void lower_occlude_windows(Lowering& l, const Node& n) {
   const Operand input = l.use(n.inputs[0], l.picture(DType::f32)), baseline = l.use(n.inputs[1], l.picture(DType::f32));
-  const WindowGrid grid = n.as<WindowAttributes>().grid;
-  l.add("occlude_windows", {input, baseline, l.define(n.outputs[0], l.picture()), l.cursor()}, [=, rows = l.sweep_rows(), type = l.real()](Stream& stream, std::span<std::byte* const> p) {
-    kernels::occlude_windows(stream, as<const float>(p[0]), as<const float>(p[1]), p[2], type, grid, bound(rows, p[3]));
-  });
+  const auto& a = n.as<WindowAttributes>();
+  const auto region = table(a.region, a.grid.row.extent, a.grid.column.extent);
+  l.add("occlude_windows", {input, baseline, l.define(n.outputs[0], l.picture()), l.cursor(), origins_of(l, a.region)},
+        [=, grid = a.grid, rows = l.sweep_rows(), type = l.real()](Stream& stream, std::span<std::byte* const> p) {
+          kernels::occlude_windows(stream, as<const float>(p[0]), as<const float>(p[1]), p[2], type, grid, bound(region, p[4]), bound(rows, p[3]));
+        });
 }
 
 void lower_ablate_features(Lowering& l, const Node& n) {
-  const int y = n.outputs[0], groups = n.inputs[2];
+  const int x = n.inputs[0], y = n.outputs[0], groups = n.inputs[2];
+  const auto& a = n.as<AblationAttributes>();
   const bool picture = l.is_picture(y);
   const Layout ends = picture ? l.picture(DType::f32) : l.plain(), layout = picture ? l.picture() : l.plain();
-  const Shape& s = l.shape(y);
-  const kernels::Features features{nullptr, l.graph().value(groups).rows == Rows::batch ? s.numel() : 0, picture ? s[0] : s.numel(), picture ? s[1] * s[2] : 1, picture};
-  const Operand input = l.use(n.inputs[0], ends), baseline = l.use(n.inputs[1], ends), which = l.graph().is_constant(groups) ? l.constant(groups) : l.at(groups);
-  l.add("ablate_features", {input, baseline, which, l.define(y, layout), l.cursor()}, [=, rows = l.sweep_rows(), type = layout.type](Stream& stream, std::span<std::byte* const> p) {
+  const Shape& s = l.shape(x);
+  const std::int64_t height = picture ? s[1] : 1, width = picture ? s[2] : 1;
+  const kernels::Features features{nullptr, l.graph().value(groups).rows == Rows::batch ? s.numel() : 0, picture ? s[0] : s.numel(), height, width, table(a.region, height, width), picture};
+  const Operand input = l.use(x, ends), baseline = l.use(n.inputs[1], ends), which = l.graph().is_constant(groups) ? l.constant(groups) : l.at(groups);
+  l.add("ablate_features", {input, baseline, which, l.define(y, layout), l.cursor(), origins_of(l, a.region)}, [=, rows = l.sweep_rows(), type = layout.type](Stream& stream, std::span<std::byte* const> p) {
     kernels::Features f = features;
     f.groups = as<const std::int64_t>(p[2]);
+    f.region = bound(f.region, p[5]);
     kernels::ablate_features(stream, as<const float>(p[0]), as<const float>(p[1]), f, p[3], type, bound(rows, p[4]));
   });
+}
+
+void lower_patch(Lowering& l, const Node& n) {
+  const auto& a = n.as<PatchAttributes>();
+  const int crop = n.inputs[0], full = n.inputs[1];
+  const Shape& s = l.shape(full);
+  const std::int64_t pitch = l.graph().value(full).rows == Rows::batch ? l.row_elements(full, Form::picture) : 0;
+  const kernels::Patch shape{table(a.from, s[1], s[2]), table(a.to, s[1], s[2]), s[0], s[1], s[2], pitch, static_cast<float>(a.outside)};
+  const Operand changed = l.use(crop, l.picture()), unchanged = l.use(full, l.picture());
+  l.add("patch", {changed, unchanged, l.define(n.outputs[0], l.picture()), l.cursor(), origins_of(l, a.from), origins_of(l, a.to)},
+        [=, rows = l.sweep_rows(), type = l.real()](Stream& stream, std::span<std::byte* const> p) {
+          kernels::Patch bound_shape = shape;
+          bound_shape.from = bound(shape.from, p[4]);
+          bound_shape.to = bound(shape.to, p[5]);
+          kernels::patch(stream, p[0], p[1], p[2], type, bound_shape, bound(rows, p[3]));
+        });
 }
 
 void lower_weighted_sum(Lowering& l, const Node& n) {

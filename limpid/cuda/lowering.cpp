@@ -46,6 +46,7 @@ Rule rule_for(const OpDef* op) {
                                                         {&ops::path_points, lower_path_points},
                                                         {&ops::occlude_windows, lower_occlude_windows},
                                                         {&ops::ablate_features, lower_ablate_features},
+                                                        {&ops::patch, lower_patch},
                                                         {&ops::weighted_sum, lower_weighted_sum},
                                                         {&ops::collect, lower_collect},
                                                         {&ops::scatter_windows, lower_scatter},

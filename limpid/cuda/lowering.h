@@ -84,6 +84,9 @@ class Lowering {
   Operand constant(int id) { return constant(id, "plain", {}); }
   Operand constant(int id, const std::string& arrangement, const std::function<Tensor(const Tensor&)>& arrange);
 
+  /// A table of the node's attributes, as it is.
+  Operand table(const Tensor& tensor) { return {{Form::wide, tensor.dtype()}, -1, device_constant(uploads_, tensor, "table", [&] { return tensor; })}; }
+
   void add(std::string_view op, std::vector<Operand> operands, Kernel kernel) { steps_->push_back({std::string(op) + shapes_, std::move(kernel), std::move(operands)}); }
   /// The rows of the body's pass; the pointer to the first of them is what the operand `cursor` points to.
   kernels::SweepRows sweep_rows() const { return {nullptr, options_.batch * graph_.sweep(), graph_.sweep(), options_.chunk}; }
@@ -165,6 +168,7 @@ void lower_channel_weighted_sum(Lowering& l, const Node& n);
 void lower_path_points(Lowering& l, const Node& n);
 void lower_occlude_windows(Lowering& l, const Node& n);
 void lower_ablate_features(Lowering& l, const Node& n);
+void lower_patch(Lowering& l, const Node& n);
 void lower_weighted_sum(Lowering& l, const Node& n);
 void lower_collect(Lowering& l, const Node& n);
 void lower_scatter(Lowering& l, const Node& n);
