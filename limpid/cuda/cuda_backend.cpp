@@ -1,5 +1,6 @@
 // The CUDA backend: a lowered graph as lists of steps over one slab of device memory. A workspace's second run and all that follow replay a
 // captured graph: the whole batch in one launch where its passes are few, else one launch a phase or pass.
+#include <limpid/cuda/describe.h>
 #include <limpid/cuda/lowering.h>
 
 #include <algorithm>
@@ -107,6 +108,14 @@ class CudaProgram : public Program {
       phase(Phase::epilogue);
     }
     fetch_results(w);
+  }
+
+  std::string describe() const {
+    constexpr const char* names[] = {"prologue: ", "body: ", "epilogue: "};
+    std::string text;
+    for (int phase = 0; phase < 3; ++phase)
+      for (const Step& step : lowering_.steps[phase]) text += names[phase] + step.name + '\n';
+    return text;
   }
 
   Tensor download(Workspace& workspace, int output) const override {
@@ -226,6 +235,12 @@ class CudaBackend : public Backend {
 };
 
 }  // namespace
+
+std::string describe(const Program& program) {
+  const auto* own = dynamic_cast<const CudaProgram*>(&program);
+  return own ? own->describe() : std::string();
+}
+
 }  // namespace cuda
 
 const Backend* cuda_backend() {
