@@ -39,6 +39,7 @@ Rule rule_for(const OpDef* op) {
                                                         {&ops::path_points, lower_source},
                                                         {&ops::occlude_windows, lower_source},
                                                         {&ops::ablate_features, lower_source},
+                                                        {&ops::patch, lower_patch},
                                                         {&ops::weighted_sum, lower_weighted_sum}};
   for (const auto& [known, rule] : rules)
     if (known == op) return rule;

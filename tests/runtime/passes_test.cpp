@@ -107,10 +107,12 @@ TEST_P(Switches, DoNotChangeTheAnswer) {
     const Value nodes = g.input("nodes", {5}, Rows::one, Kind::coefficient), weights = g.input("weights", {5}, Rows::one, Kind::coefficient);
     const Value points = path_points(baseline, x, nodes);
     const Value integral = weighted_sum(gradient(select(small_residual_network(points), target), points, RuleBook::plain()), weights);
+    const Value occluded = occlude_windows(x, baseline, {{3, 3, 3}, {7, 3, 19}, {16, 16, 16}});  // five windows
+    const Value scores = collect(select(small_residual_network(occluded), target));
     const Value guided = gradient(select(small_residual_network(x), target), x, RuleBook::guided());
     CompileOptions o = on(place, place == "reference" ? Precision::f64 : Precision::f32);
-    o.passes = {(switches & 1) != 0, (switches & 2) != 0, (switches & 4) != 0, (switches & 8) != 0, (switches & 16) != 0};
-    return run({integral, guided},
+    o.passes = {(switches & 1) != 0, (switches & 2) != 0, (switches & 4) != 0, (switches & 8) != 0, (switches & 16) != 0, (switches & 32) != 0};
+    return run({integral, guided, scores},
                {random_tensor({2, 3, 19, 16}, 3), random_tensor({2, 3, 19, 16}, 4), Tensor::from<std::int64_t>({2}, {2, 0}),
                 Tensor::from<double>({5}, {0.1, 0.3, 0.5, 0.7, 0.9}), Tensor::full({5}, 0.2, DType::f64)},
                o);
@@ -120,7 +122,7 @@ TEST_P(Switches, DoNotChangeTheAnswer) {
   for (std::size_t k = 0; k < expected.size(); ++k) EXPECT_LT(max_difference(got[k], expected[k]), tolerance);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Switches, ::testing::Combine(::testing::Range(0, 32), ::testing::Values("reference", "cpu")));
+INSTANTIATE_TEST_SUITE_P(All, Switches, ::testing::Combine(::testing::Range(0, 64), ::testing::Values("reference", "cpu")));
 
 }  // namespace
 }  // namespace limpid::testing

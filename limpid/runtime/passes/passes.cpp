@@ -11,6 +11,7 @@ std::unique_ptr<Graph> run_all(const Graph& graph, std::vector<int>& outputs, co
   auto result = eliminate_dead(graph, outputs);
   if (options.fold_batch_norm) result = fold_batch_norm(*result, outputs, dtype);
   if (options.fuse_convolution) result = fuse_convolution(*result, outputs);
+  if (options.crop_windows) result = crop_windows(*result, outputs);
   if (options.fuse_relu_backward) result = fuse_relu_backward(*result, outputs);
   if (options.sum_before_linear) result = sum_before_linear(*result, outputs);
   return result;

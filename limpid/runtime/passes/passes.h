@@ -9,6 +9,7 @@ struct PassOptions {
   bool fuse_convolution = true;    // convolution + addend + ReLU become one node
   bool fuse_relu_backward = true;  // the sum of two gradients is formed inside the ReLU's backward op
   bool sum_before_linear = true;   // a sweep's gradients are summed before the last transposed convolution, not behind it
+  bool crop_windows = true;        // behind an occlusion window only what it can reach is computed again
   bool plan_memory = true;         // buffers share one slab where their lifetimes allow; off: each has its own
 };
 
@@ -21,6 +22,7 @@ std::unique_ptr<Graph> fold_batch_norm(const Graph& graph, std::vector<int>& out
 std::unique_ptr<Graph> fuse_convolution(const Graph& graph, std::vector<int>& outputs);
 std::unique_ptr<Graph> fuse_relu_backward(const Graph& graph, std::vector<int>& outputs);
 std::unique_ptr<Graph> sum_before_linear(const Graph& graph, std::vector<int>& outputs);
+std::unique_ptr<Graph> crop_windows(const Graph& graph, std::vector<int>& outputs);
 
 /// All that are switched on, in order.
 std::unique_ptr<Graph> run_all(const Graph& graph, std::vector<int>& outputs, const PassOptions& options, DType dtype);
