@@ -11,6 +11,10 @@ enum class Binary { add, sub, mul };
 void activation(const void* x, void* y, bool narrow, std::int64_t n, Activation kind);
 /// dx may be dy. `more` (or null) is added to dy first.
 void activation_backward(const void* y, const void* dy, const void* more, void* dx, bool narrow, std::int64_t n, Activation kind, ReluRule rule);
+/// Bit i of byte j: whether the unit with output y[8j + i] is active; (n + 7) / 8 bytes.
+void relu_mask(const void* y, std::uint8_t* mask, bool narrow, std::int64_t n, Activation kind);
+/// activation_backward with the mask in the place of y.
+void masked_backward(const std::uint8_t* mask, const void* dy, const void* more, void* dx, bool narrow, std::int64_t n, ReluRule rule);
 void binary(Binary op, const float* a, const float* b, float* out, std::int64_t n);
 /// out = a + b; out may be a.
 void add(const void* a, const void* b, void* out, bool narrow, std::int64_t n);

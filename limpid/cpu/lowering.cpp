@@ -28,6 +28,7 @@ Rule rule_for(const OpDef* op) {
                                                         {&ops::linear, lower_linear},
                                                         {&ops::linear_backward, lower_linear_backward},
                                                         {&ops::activation, lower_activation},
+                                                        {&ops::relu_mask, lower_relu_mask},
                                                         {&ops::activation_backward, lower_activation_backward},
                                                         {&ops::add, lower_binary},
                                                         {&ops::sub, lower_binary},
@@ -102,11 +103,13 @@ Operand Lowering::use_plain(int id) {
   return kind == Kind::real ? use(id, plain(id)) : at(id);
 }
 
-Operand Lowering::define(int id, const memory::desc& desc) {
+Operand Lowering::define(int id, const memory::desc& desc) { return define(id, desc, desc.get_size()); }
+
+Operand Lowering::define(int id, const memory::desc& desc, std::size_t bytes) {
   const auto& life = schedule_.lifetimes[static_cast<std::size_t>(id)];
   Operand& own = values_[static_cast<std::size_t>(id)];
   own = {desc, static_cast<int>(buffers.size()), {}, {}};
-  buffers.push_back({desc.get_size(), life.first, life.last});
+  buffers.push_back({bytes, life.first, life.last});
   return own;
 }
 

@@ -59,6 +59,8 @@ class Lowering {
   Operand use(int id, const memory::desc& desc);
   /// Gives value `id` a layout and a buffer of its own.
   Operand define(int id, const memory::desc& desc);
+  /// The same, for a value that takes `bytes` however its elements lie.
+  Operand define(int id, const memory::desc& desc, std::size_t bytes);
   /// Gives value `id` the buffer of `other`, which dies here. False when something still needs `other`.
   bool take_over(int id, int other);
   /// The value, or constant, as reference kernels read it: plain f32, integers and coefficients as they are. Empty for id -1.
@@ -110,6 +112,7 @@ void lower_max_pool_backward(Lowering& l, const Node& n);
 void lower_linear(Lowering& l, const Node& n);
 void lower_linear_backward(Lowering& l, const Node& n);
 void lower_activation(Lowering& l, const Node& n);
+void lower_relu_mask(Lowering& l, const Node& n);
 void lower_activation_backward(Lowering& l, const Node& n);
 void lower_binary(Lowering& l, const Node& n);
 void lower_unary(Lowering& l, const Node& n);

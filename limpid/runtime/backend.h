@@ -60,6 +60,8 @@ class Backend {
   virtual bool supports(Precision precision) const = 0;
   /// Sweep rows beyond which larger chunks gain nothing.
   virtual std::int64_t preferred_chunk() const = 0;
+  /// Bytes of an element of an `index` value that the graph computes (pool taps, ReLU masks), at most.
+  virtual std::size_t index_bytes() const { return 1; }
   /// The memory budget when the caller names none, in bytes.
   virtual std::size_t default_budget() const = 0;
   /// The graph is already rewritten by the passes and free of dead nodes.

@@ -62,7 +62,7 @@ Executable::Executable(const Graph& graph, std::vector<int> outputs, CompileOpti
 /// The most samples, up to `samples`, that fit the budget with a sweep chunk of one row.
 std::int64_t Executable::fitting_batch(std::int64_t samples) const {
   const std::size_t element = bytes_of(precision_);
-  const auto fits = [&](std::int64_t n) { return estimate_bytes(*graph_, schedule_, n, graph_->sweep() ? 1 : 0, element, options_.passes.plan_memory) <= budget_; };
+  const auto fits = [&](std::int64_t n) { return estimate_bytes(*graph_, schedule_, n, graph_->sweep() ? 1 : 0, element, choice_.backend->index_bytes(), options_.passes.plan_memory) <= budget_; };
   std::int64_t low = 1, high = std::min<std::int64_t>(samples, 256);
   while (low < high) {
     const std::int64_t middle = (low + high + 1) / 2;
@@ -85,7 +85,7 @@ const Executable::Compiled& Executable::compiled(std::int64_t batch) const {
     // The largest chunk that fits by the plan in plain layout, then cut evenly so that the last pass is as full as the others.
     std::int64_t chunk = options_.internal_batch_size ? options_.internal_batch_size : choice_.backend->preferred_chunk();
     chunk = std::clamp<std::int64_t>(chunk, 1, rows);
-    while (chunk > 1 && estimate_bytes(*graph_, schedule_, batch, chunk, element, options_.passes.plan_memory) > budget_) chunk = divide_up(chunk, 2);
+    while (chunk > 1 && estimate_bytes(*graph_, schedule_, batch, chunk, element, choice_.backend->index_bytes(), options_.passes.plan_memory) > budget_) chunk = divide_up(chunk, 2);
     fresh->chunk = divide_up(rows, divide_up(rows, chunk));
   }
   for (;;) {
@@ -177,7 +177,7 @@ std::shared_ptr<const Executable> CompileCache::get(const Graph& graph, std::spa
   text << graph.to_string() << "outputs";
   for (const Value& v : outputs) text << ' ' << v.id;
   text << '\n' << o.device << ' ' << name_of(o.precision) << ' ' << o.threads << ' ' << o.max_memory << ' ' << o.internal_batch_size << ' ' << o.passes.fold_batch_norm
-       << o.passes.fuse_convolution << o.passes.fuse_relu_backward << o.passes.sum_before_linear << o.passes.crop_windows << o.passes.plan_memory;
+       << o.passes.hoist_linear << o.passes.fuse_convolution << o.passes.fuse_relu_backward << o.passes.keep_masks << o.passes.sum_before_linear << o.passes.crop_windows << o.passes.plan_memory;
   const std::string key = text.str();
   {
     const std::lock_guard lock(mutex_);

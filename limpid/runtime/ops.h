@@ -24,7 +24,7 @@ Value batch_norm(Value x, Value weight, Value bias, Value mean, Value var, doubl
 // activation.cpp
 Value relu(Value x);
 Value relu6(Value x);
-/// Which units of the ReLU or ReLU6 with output y are active: an index value of y's shape, 1 or 0 (a backend keeps one bit each).
+/// 1 where the ReLU (or ReLU6) that gave y has a slope of one, else 0: an `index` value of y's shape. A backend packs it as it likes.
 Value relu_mask(Value y, Activation kind);
 
 // elementwise.cpp
@@ -96,7 +96,7 @@ Value channel_weighted_sum(Value weights, Value x);
 
 /// The op objects, for passes and backends.
 namespace ops {
-extern const OpDef input, constant, conv2d, conv2d_backward_data, batch_norm, batch_norm_backward, activation, activation_backward, relu_mask, add, sub, mul, scale, abs,
+extern const OpDef input, constant, conv2d, conv2d_backward_data, batch_norm, batch_norm_backward, activation, relu_mask, activation_backward, add, sub, mul, scale, abs,
     max_pool, max_pool_backward, avg_pool, avg_pool_backward, global_avg_pool, global_avg_pool_backward, linear, linear_backward, softmax, softmax_backward,
     reshape, concat, slice, slice_backward, broadcast_channels, sum_channels, select, select_backward, sum, fill_like, interpolate, interpolate_backward,
     path_points, occlude_windows, ablate_features, patch, weighted_sum, collect, scatter_windows, scatter_features, channel_weighted_sum;
@@ -105,6 +105,7 @@ std::span<const OpDef* const> all();
 }  // namespace ops
 
 // Backward ops that rule books other than the plain one append themselves.
+// y: the activation's output, or its relu_mask.
 Value activation_backward(Value y, Value dy, Activation activation, ReluRule rule);
 
 }  // namespace limpid

@@ -211,6 +211,12 @@ inline std::vector<OpCase> elementwise_cases() {
   both("abs", [](Value a, Value) { return abs(a); }, false);
   both("relu", [](Value a, Value) { return relu(a); });
   both("relu6", [](Value a, Value) { return relu6(scale(a, 4)); });
+  for (const ReluRule rule : {ReluRule::plain, ReluRule::guided}) {
+    const std::string suffix = rule == ReluRule::plain ? "" : "_guided";
+    both("relu_mask" + suffix, [=](Value a, Value b) { return activation_backward(relu_mask(relu(a), Activation::relu), b, Activation::relu, rule); }, false);
+    both("relu6_mask" + suffix, [=](Value a, Value b) { return activation_backward(relu_mask(relu6(scale(a, 9)), Activation::relu6), b, Activation::relu6, rule); }, false);
+    cases.back().bf16 = 0.3;  // one unit in a hundred across its kink
+  }
   both("relu_guided", [](Value a, Value b) { return relu(a) - relu(b) * relu(a); }, true, RuleBook::guided());
   both("relu_deconvolution", [](Value a, Value b) { return relu(a) - relu(b) * relu(a); }, true, RuleBook::deconvolution());
   both("relu_read_twice", [](Value a, Value b) { const Value y = relu(a); return y * b + scale(y, 3); });

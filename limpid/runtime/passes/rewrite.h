@@ -55,13 +55,15 @@ class Rewrite {
     return producer.op == &op && uses(id) == 1 && producer.outputs[0] == id ? &producer : nullptr;
   }
 
- private:
+  /// The node as it is, on the new inputs; its first output.
   Value copy(const Node& node) {
     if (node.op == &ops::constant) return target_->constant(node.as<ConstantAttributes>().tensor);
     std::vector<Value> inputs;
     for (int id : node.inputs) inputs.push_back(mapped(id));
     return target_->append(*node.op, inputs, node.attributes);
   }
+
+ private:
   void use(int id) {
     if (id < 0) return;
     ++uses_[static_cast<std::size_t>(id)];
