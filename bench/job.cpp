@@ -20,11 +20,18 @@ struct Switch {
 };
 
 /// Every pass that can be switched off.
-const std::vector<Switch> switches = {
-    {"fold_batch_norm", &PassOptions::fold_batch_norm, false},       {"fuse_convolution", &PassOptions::fuse_convolution, false},
-    {"fuse_relu_backward", &PassOptions::fuse_relu_backward, false}, {"sum_before_linear", &PassOptions::sum_before_linear, true},
-    {"plan_memory", &PassOptions::plan_memory, false},
-};
+template <class Options>
+std::vector<Switch> all_switches() {
+  std::vector<Switch> found = {
+      {"fold_batch_norm", &Options::fold_batch_norm, false},       {"fuse_convolution", &Options::fuse_convolution, false},
+      {"fuse_relu_backward", &Options::fuse_relu_backward, false}, {"sum_before_linear", &Options::sum_before_linear, true},
+      {"crop_windows", &Options::crop_windows, true},              {"plan_memory", &Options::plan_memory, false},
+  };
+  if constexpr (requires(Options o) { o.hoist_linear; }) found.push_back({"hoist_linear", &Options::hoist_linear, true});
+  if constexpr (requires(Options o) { o.keep_masks; }) found.push_back({"keep_masks", &Options::keep_masks, true});
+  return found;
+}
+const std::vector<Switch> switches = all_switches<PassOptions>();
 
 /// Switches off what `names` lists; `shortcuts` stands for all of them. Throws invalid_argument with near names.
 void switch_off(PassOptions& passes, const std::vector<std::string>& names) {

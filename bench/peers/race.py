@@ -8,6 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+ENVIRONMENT = dict(os.environ)  # what a side is started with; torch sets variables when imported
 import numpy as np
 
 import report
@@ -100,7 +101,7 @@ def race(subject, text, precision, a, folder):
     np.save(f"{folder}/input.npy", subject.x)
     common = ["--job", job, "--weights", str(subject.weights), "--input", f"{folder}/input.npy", "--target", ",".join(map(str, subject.targets)), "--steps", str(a.steps),
               "--window", str(window), "--stride", str(stride), "--threads", str(a.threads), "--precision", precision, "--device", a.device]
-    env, live, done = os.environ | {"OMP_NUM_THREADS": str(a.threads)}, [], []
+    env, live, done = ENVIRONMENT | {"OMP_NUM_THREADS": str(a.threads)}, [], []
 
     def start(side, variant, command):
         racer = Racer(side, variant, command, env, f"{folder}/{len(live) + len(done)}.npy", max(1, REPEAT[job] // n))
@@ -183,7 +184,7 @@ def machine():
     names = ("OPENBLAS", "ONEDNN", "DNNL", "OMP", "GOMP", "KMP", "MKL", "MALLOC", "GLIBC", "NVPL", "LD_PRELOAD", "TORCH", "LIMPID")
     return {"processor": info.get("model name", platform.machine()), "cpu family/model/stepping": "/".join(info.get(k, "?") for k in ("cpu family", "model", "stepping")),
             "features": [f for f in ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16") if f in flags], "cores": len(os.sched_getaffinity(0)),
-            "system": platform.platform(), "load": os.getloadavg()[0], "environment": {k: v for k, v in os.environ.items() if k.startswith(names)}}
+            "system": platform.platform(), "load": os.getloadavg()[0], "environment": {k: v for k, v in ENVIRONMENT.items() if k.startswith(names)}}
 
 
 def commit():
@@ -210,7 +211,7 @@ def main():
     p.add_argument("--limpid", default=str(ROOT / "build" / "bench" / "limpid_job"))
     p.add_argument("--peer-only", action="store_true")
     p.add_argument("--output", default=str(HERE / "results" / "race"), help="folder; one JSON a job, and race.json and race.md of all of them")
-    p.add_argument("--resume", action="store_true", help="leave out the jobs whose JSON is there")
+    p.add_argument("--resume", action="store_true", help="leave out the jobs whose JSON is there, from this very commit")
     a = p.parse_args()
     a.variants, a.passes, a.shortcuts = [v.strip() for v in a.variants.split(";") if v.strip()], [], []
     jobs = a.jobs.split(",")
@@ -231,7 +232,7 @@ def main():
         subject = None
         for precision, job in itertools.product(a.precision.split(","), jobs):
             file = output / f"{arch}.{precision}.b{batch}.{job}.{a.device}.json"
-            if a.resume and file.exists(): continue
+            if a.resume and file.exists() and "+" not in commit() and json.loads(file.read_text())["commit"] == commit(): continue
             subject = subject or Subject(arch, a.weights, batch, a.picture, a.input, a.target)
             begin = time.monotonic()
             with tempfile.TemporaryDirectory() as folder: result = race(subject, job, precision, a, folder)
