@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that limpid builds with, if any is missing. Needs root or sudo only then.
 set -eu
-packages="g++ make cmake ninja-build libdnnl-dev libstb-dev nlohmann-json3-dev libcli11-dev libgtest-dev libbenchmark-dev"
+packages="g++ make cmake ninja-build libdnnl-dev libstb-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev libssl-dev ca-certificates libgtest-dev libbenchmark-dev"
 missing=""
 for package in $packages; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing="$missing $package"
