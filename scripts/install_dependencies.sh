@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs the Debian packages that limpid builds with, if any is missing. Needs root or sudo only then.
+# Installs the Debian packages that limpid builds with, and those named as arguments, if any is missing. Needs root or sudo only then.
 set -eu
 packages="g++ make cmake ninja-build libdnnl-dev libstb-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev libssl-dev ca-certificates libgtest-dev libbenchmark-dev"
 missing=""
-for package in $packages; do
+for package in $packages "$@"; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0

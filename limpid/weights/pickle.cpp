@@ -15,7 +15,7 @@ namespace {
 using Kind = PickleValue::Kind;
 
 // A value takes at least one byte of the pickle; these bound what a large one can make us allocate.
-constexpr std::size_t max_values = 2'000'000, max_depth = 256, max_operations = 50'000'000;
+constexpr std::size_t max_values = 2'000'000, max_depth = 256, max_operations = 20'000'000;
 
 /// The stack machine of CPython's Lib/pickle.py; pickletools.py documents each opcode.
 class Unpickler {
