@@ -123,31 +123,22 @@ void path_point(const float* b, const float* x, void* out, bool narrow, std::int
   });
 }
 
-void occlude(const float* x, const float* b, void* out, bool narrow, const WindowGrid& grid, std::int64_t window, const Rectangle& part) {
+void occlude_line(const float* x, const float* b, void* out, bool narrow, const WindowGrid& grid, const WindowGrid::Place& window, std::int64_t channel, std::int64_t row, std::int64_t left, std::int64_t count) {
   typed(narrow, [&](auto tag) {
     using T = decltype(tag);
     T* to = static_cast<T*>(out);
-    const WindowGrid::Place place = grid.at(window);
-    const std::int64_t begin = place.column * grid.column.stride, first = std::max(begin - part.left, std::int64_t{0}), last = std::min(begin + grid.column.size - part.left, part.columns);
-    parallel_for(grid.channel.extent * part.rows, [&](std::int64_t line) {
-      const std::int64_t channel = line / part.rows, y = part.top + line % part.rows, from = (channel * grid.row.extent + y) * grid.column.extent + part.left;
-      T* row = to + line * part.columns;
-      for (std::int64_t i = 0; i < part.columns; ++i) row[i] = T(x[from + i]);
-      if (grid.channel.covers(place.channel, channel) && grid.row.covers(place.row, y))
-        for (std::int64_t i = first; i < last; ++i) row[i] = T(b[from + i]);
-    });
+    const float *in = x + row * grid.column.extent + left, *hidden = b + row * grid.column.extent + left;
+    for (std::int64_t i = 0; i < count; ++i) to[i] = T(in[i]);
+    if (!grid.channel.covers(window.channel, channel) || !grid.row.covers(window.row, row)) return;
+    const std::int64_t begin = window.column * grid.column.stride - left, end = std::min(begin + grid.column.size, count);
+    for (std::int64_t i = std::max(begin, std::int64_t{0}); i < end; ++i) to[i] = T(hidden[i]);
   });
 }
 
-void ablate(const float* x, const float* b, const std::int64_t* groups, void* out, bool narrow, std::int64_t channels, std::int64_t rows, std::int64_t columns, std::int64_t feature,
-            const Rectangle& part) {
+void ablate_line(const float* x, const float* b, const std::int64_t* groups, void* out, bool narrow, std::int64_t n, std::int64_t feature) {
   typed(narrow, [&](auto tag) {
     using T = decltype(tag);
-    parallel_for(channels * part.rows, [&](std::int64_t line) {
-      const std::int64_t from = (line / part.rows * rows + part.top + line % part.rows) * columns + part.left;
-      T* row = at<T>(out, line * part.columns);
-      for (std::int64_t i = 0; i < part.columns; ++i) row[i] = T(groups[from + i] == feature ? b[from + i] : x[from + i]);
-    });
+    for (std::int64_t i = 0; i < n; ++i) static_cast<T*>(out)[i] = T(groups[i] == feature ? b[i] : x[i]);
   });
 }
 

@@ -27,11 +27,11 @@ void accumulate(float* total, const void* x, bool narrow, std::int64_t n, float 
 void path_point(const float* b, const float* x, void* out, bool narrow, std::int64_t n, float alpha);
 /// A rectangle of a picture.
 struct Rectangle { std::int64_t top, left, rows, columns; };
-/// Of x with window number `window` of the grid taken from b, the rectangle; all in plain layout.
-void occlude(const float* x, const float* b, void* out, bool narrow, const WindowGrid& grid, std::int64_t window, const Rectangle& part);
-/// Of x with the elements whose group is `feature` taken from b, the rectangle; planes of `rows` x `columns`.
-void ablate(const float* x, const float* b, const std::int64_t* groups, void* out, bool narrow, std::int64_t channels, std::int64_t rows, std::int64_t columns, std::int64_t feature,
-            const Rectangle& part);
+/// A line of the picture x, with window number `window` of the grid taken from b: row `row` of a channel, `count` columns from `left` on. x and b: the
+/// planes of that channel.
+void occlude_line(const float* x, const float* b, void* out, bool narrow, const WindowGrid& grid, const WindowGrid::Place& window, std::int64_t channel, std::int64_t row, std::int64_t left, std::int64_t count);
+/// n elements of x, with those whose group is `feature` taken from b.
+void ablate_line(const float* x, const float* b, const std::int64_t* groups, void* out, bool narrow, std::int64_t n, std::int64_t feature);
 
 /// One line of a patch (ops::patch) in a layout of `block` channels side by side: row `to.top` of the picture, from column to.left on.
 /// crop and full: the channels' planes; `outside` goes to the first `channels` of each block.

@@ -28,27 +28,37 @@ void lower_source(Lowering& l, const Node& n) {
   std::vector<Operand> operands{l.use_plain(x), l.use_plain(baseline), l.define(y, l.plain(y, l.real()))};
   if (!windows) operands.push_back(l.use_plain(n.inputs[2]));  // path nodes, or feature groups
   const Shape& picture = g.value(x).shape;
-  const std::int64_t size = picture.numel(), pitch_out = g.value(y).shape.numel(), sweep = g.sweep(), total = l.options().batch * sweep, chunk = l.options().chunk;
+  const std::int64_t size = picture.numel(), sweep = g.sweep(), total = l.options().batch * sweep, chunk = l.options().chunk;
   const auto pitch = [&](int id) { return g.value(id).rows == Rows::batch ? size : 0; };  // from sample to sample
   const std::int64_t x_pitch = pitch(x), baseline_pitch = pitch(baseline), groups_pitch = windows ? 0 : pitch(n.inputs[2]);
+  if (paths) {
+    l.add(n.op->name,
+          [=](std::span<void* const> p, std::int64_t first_row, std::int64_t) {
+            for (std::int64_t r = 0; r < chunk; ++r) {
+              const std::int64_t row = std::min(first_row + r, total - 1), sample = row / sweep;  // a short last pass repeats its last row
+              kernels::path_point(static_cast<const float*>(p[1]) + sample * baseline_pitch, static_cast<const float*>(p[0]) + sample * x_pitch, static_cast<char*>(p[2]) + r * size * (narrow ? 2 : 4),
+                                  narrow, size, static_cast<float>(static_cast<const double*>(p[3])[row % sweep]));
+            }
+          },
+          std::move(operands));
+    return;
+  }
   const WindowGrid grid = windows ? n.as<WindowAttributes>().grid : WindowGrid{};
-  const Regions region = paths ? Regions{} : windows ? n.as<WindowAttributes>().region : n.as<AblationAttributes>().region;
+  const Regions region = windows ? n.as<WindowAttributes>().region : n.as<AblationAttributes>().region;
   const bool vectors = picture.rank() != 3;
   const std::int64_t channels = vectors ? 1 : picture[0], height = vectors ? 1 : picture[1], width = vectors ? size : picture[2];
-  const auto write = [=](std::span<void* const> p, std::int64_t r, std::int64_t row) {
-    const std::int64_t sample = row / sweep, point = row % sweep;
-    const float *in = static_cast<const float*>(p[0]) + sample * x_pitch, *base = static_cast<const float*>(p[1]) + sample * baseline_pitch;
-    void* out = static_cast<char*>(p[2]) + r * pitch_out * (narrow ? 2 : 4);
-    const kernels::Rectangle part = rectangle(region, point, height, width);
-    if (paths) kernels::path_point(base, in, out, narrow, size, static_cast<float>(static_cast<const double*>(p[3])[point]));
-    else if (windows) kernels::occlude(in, base, out, narrow, grid, point, part);
-    else kernels::ablate(in, base, static_cast<const std::int64_t*>(p[3]) + sample * groups_pitch, out, narrow, channels, height, width, point, part);
-  };
+  const std::int64_t lines = region.defined() ? region.rows : height;
   l.add(n.op->name,
         [=](std::span<void* const> p, std::int64_t first_row, std::int64_t) {
-          const auto one = [&](std::int64_t r) { write(p, r, std::min(first_row + r, total - 1)); };  // a short last pass repeats its last row
-          if (region.defined()) return parallel_for(chunk, one);
-          for (std::int64_t r = 0; r < chunk; ++r) one(r);
+          parallel_for(chunk * channels * lines, [&](std::int64_t line) {
+            const std::int64_t row = std::min(first_row + line / lines / channels, total - 1), sample = row / sweep, point = row % sweep, channel = line / lines % channels;
+            const kernels::Rectangle part = rectangle(region, point, height, width);
+            const std::int64_t across = part.top + line % lines, plane = channel * height * width, from = plane + across * width + part.left;
+            const float *in = static_cast<const float*>(p[0]) + sample * x_pitch, *base = static_cast<const float*>(p[1]) + sample * baseline_pitch;
+            void* out = static_cast<char*>(p[2]) + line * part.columns * (narrow ? 2 : 4);
+            if (windows) kernels::occlude_line(in + plane, base + plane, out, narrow, grid, grid.at(point), channel, across, part.left, part.columns);
+            else kernels::ablate_line(in + from, base + from, static_cast<const std::int64_t*>(p[3]) + sample * groups_pitch + from, out, narrow, part.columns, point);
+          });
         },
         std::move(operands));
 }

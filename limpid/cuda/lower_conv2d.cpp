@@ -93,20 +93,29 @@ void lower_conv2d_backward_data(Lowering& l, const Node& n) {
   const Operand in = l.use(dy, l.picture());
   Operand addend, mask;
   int out = dx;
-  // A ReLU's way back behind it, and the other gradient that it adds first, if that one is there already.
-  if (const Node* r = l.sole_reader(dx, ops::activation_backward); r && r->as<ActivationAttributes>().rule == ReluRule::plain && r->inputs[0] != dx) {
-    const int bits = r->inputs[0], more = !r->has_input(2) ? -1 : r->inputs[1] == dx ? r->inputs[2] : r->inputs[1];
-    if (l.placed(bits) && l.at(bits).layout.form == Form::bits && l.at(bits).layout.of == Form::picture && (more < 0 || (more != dx && l.placed(more) && l.at(more).layout == l.picture()))) {
+  const auto ready = [&](int id) { return id != dx && l.placed(id) && l.at(id).layout == l.picture(); };
+  // A ReLU's way back behind it, and the other gradient of a sum, if that one is there already.
+  const Node* relu = l.sole_reader(dx, ops::activation_backward);
+  const Node* sum = l.sole_reader(dx, ops::add);
+  if (relu && relu->as<ActivationAttributes>().rule == ReluRule::plain && relu->inputs[0] != dx) {
+    const int bits = relu->inputs[0], more = !relu->has_input(2) ? -1 : relu->inputs[relu->inputs[1] == dx ? 2 : 1];
+    const bool masked = l.placed(bits) && l.at(bits).layout.form == Form::bits && l.at(bits).layout.of == Form::picture;
+    if (masked && (more < 0 || ready(more))) {
       mask = l.at(bits);
-      pattern.mask = true;
-      if (more >= 0) {
-        addend = l.at(more);
-        pattern.addend = true;
-      }
-      out = r->outputs[0];
-      l.skip(*r);
+      if (more >= 0) addend = l.at(more);
+      out = relu->outputs[0];
+      l.skip(*relu);
+    }
+  } else if (sum) {
+    const int other = sum->inputs[sum->inputs[0] == dx ? 1 : 0];
+    if (ready(other)) {
+      addend = l.at(other);
+      out = sum->outputs[0];
+      l.skip(*sum);
     }
   }
+  pattern.mask = mask.buffer >= 0;
+  pattern.addend = addend.buffer >= 0;
   add_convolution(l, "conv2d_backward_data", pattern, in, weight_operand(l, n, a.groups, weights), -1, addend, l.define(out, l.picture()), mask);
 }
 

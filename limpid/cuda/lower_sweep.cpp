@@ -171,9 +171,8 @@ void lower_weighted_sum(Lowering& l, const Node& n) {
     const Node& relu_back = l.graph().producer(x);
     const Node& pool_back = l.graph().producer(relu_back.inputs[1]);
     const PoolShape shape = pool_shape(l, *pool);
+    for (int id : pool_back.inputs) l.keep(l.at(id));  // the graph reads them a step or two earlier only
     const Operand dy = l.use(pool_back.inputs[1], l.picture()), taps = l.at(pool_back.inputs[0]), sums = l.define(y, l.picture(DType::f32));
-    l.keep(dy);
-    l.keep(taps);
     l.accumulate(sums, y);
     l.add("max_pool_backward, activation_backward, weighted_sum", {taps, dy, weights, sums, l.cursor()}, [=, rows = l.sweep_rows(), type = l.real()](Stream& stream, std::span<std::byte* const> p) {
       kernels::path_pool_backward(stream, p[0], p[1], as<const double>(p[2]), as<float>(p[3]), type, shape, bound(rows, p[4]));

@@ -76,7 +76,7 @@ class Lowering {
   bool take_over(int id, int other);
   /// A reducer's result: it starts each sweep as zeros.
   void accumulate(const Operand& sums, int id) { accumulators.emplace_back(sums.buffer, static_cast<std::size_t>(elements(id, sums.layout.form)) * sizeof(float)); }
-  /// The operand must last until this step, though the graph reads it earlier only.
+  /// The operand lasts until this step at least.
   void keep(const Operand& operand);
   /// Memory for the step being added, or (persistent) for the whole run.
   Operand scratch(std::size_t bytes, bool persistent = false);
