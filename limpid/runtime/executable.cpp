@@ -11,7 +11,8 @@ namespace {
 std::string bytes_text(std::size_t bytes) {
   std::ostringstream out;
   out.precision(1);
-  out << std::fixed << static_cast<double>(bytes) / (1 << 20) << " MiB";
+  if (bytes < 1 << 20) out << std::fixed << static_cast<double>(bytes) / (1 << 10) << " KiB";
+  else out << std::fixed << static_cast<double>(bytes) / (1 << 20) << " MiB";
   return out.str();
 }
 
