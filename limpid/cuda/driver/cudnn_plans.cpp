@@ -83,7 +83,12 @@ bool finish(const PlanTarget& target, Descriptor& config, CudnnPlan& made) {
   made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
   if (target.handle) made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, target.handle);
   else made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, target.description);
-  if (!made.plan.try_finalize()) return false;
+  const cudnnStatus_t status = cudnn().finalize(made.plan.get());
+  if (status == CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER && target.description) {  // the last step, behind code generation and compilation
+    made.loaded = false;
+    return true;
+  }
+  if (status != CUDNN_STATUS_SUCCESS) return false;
   made.workspace_bytes = static_cast<std::size_t>(made.plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64));
   return true;
 }
@@ -94,6 +99,7 @@ std::vector<CudnnPlan> cudnn_plans(const PlanTarget& target, const ConvolutionPa
   constexpr std::int64_t most_configs = 64;
   std::vector<CudnnPlan> plans;
   std::set<std::string> seen;
+  std::size_t compiled = 0;
   for (const auto& dialect : dialects(pattern))
     for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK}) {
       OperationGraph graph;
@@ -118,7 +124,9 @@ std::vector<CudnnPlan> cudnn_plans(const PlanTarget& target, const ConvolutionPa
         made.pattern = pattern;
         made.dialect = dialect;
         made.runtime_compiled = compiled_at_run_time(engines[0]);
+        if (made.runtime_compiled && compiled >= wish.most_compiled) continue;
         if (!finish(target, config, made)) continue;
+        if (made.runtime_compiled) ++compiled;
         made.graph = operation_graph(target, pattern, dialect);
         plans.push_back(std::move(made));
       }
