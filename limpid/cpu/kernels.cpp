@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace limpid::cpu::kernels {
 namespace {
@@ -66,12 +67,18 @@ LIMPID_CLONES void absolute_block(const float* x, float* y, std::int64_t n) { fo
 LIMPID_CLONES void accumulate_block(float* total, const float* x, std::int64_t n, float weight) { for (std::int64_t i = 0; i < n; ++i) total[i] += weight * x[i]; }
 LIMPID_CLONES void accumulate_block(float* total, const bfloat16* x, std::int64_t n, float weight) { for (std::int64_t i = 0; i < n; ++i) total[i] += weight * static_cast<float>(x[i]); }
 
-template <class T>
-inline __attribute__((always_inline)) void path_body(const float* b, const float* x, T* out, std::int64_t n, float alpha) {
-  for (std::int64_t i = 0; i < n; ++i) out[i] = T(limpid::path_point(b[i], x[i], alpha));
+template <Activation kind, class T>
+inline __attribute__((always_inline)) void path_loop(const float* b, const float* x, T* out, std::int64_t n, float alpha) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = T(activate(limpid::path_point(b[i], x[i], alpha), kind));
 }
-LIMPID_CLONES void path_block(const float* b, const float* x, float* out, std::int64_t n, float alpha) { path_body(b, x, out, n, alpha); }
-LIMPID_CLONES void path_block(const float* b, const float* x, bfloat16* out, std::int64_t n, float alpha) { path_body(b, x, out, n, alpha); }
+template <class T>
+inline __attribute__((always_inline)) void path_body(const float* b, const float* x, T* out, std::int64_t n, float alpha, Activation kind) {
+  if (kind == Activation::relu) path_loop<Activation::relu>(b, x, out, n, alpha);
+  else if (kind == Activation::relu6) path_loop<Activation::relu6>(b, x, out, n, alpha);
+  else path_loop<Activation::none>(b, x, out, n, alpha);
+}
+LIMPID_CLONES void path_block(const float* b, const float* x, float* out, std::int64_t n, float alpha, Activation kind) { path_body(b, x, out, n, alpha, kind); }
+LIMPID_CLONES void path_block(const float* b, const float* x, bfloat16* out, std::int64_t n, float alpha, Activation kind) { path_body(b, x, out, n, alpha, kind); }
 
 }  // namespace
 
@@ -115,36 +122,66 @@ void accumulate(float* total, const void* x, bool narrow, std::int64_t n, float 
   });
 }
 
-void path_point(const float* b, const float* x, void* out, bool narrow, std::int64_t n, float alpha) {
+void path_point(const float* b, const float* x, void* out, bool narrow, std::int64_t n, float alpha, Activation kind) {
   typed(narrow, [&](auto tag) {
     using T = decltype(tag);
-    in_blocks(n, [&](auto begin, auto end) { path_block(b + begin, x + begin, at<T>(out, begin), end - begin, alpha); });
+    in_blocks(n, [&](auto begin, auto end) { path_block(b + begin, x + begin, at<T>(out, begin), end - begin, alpha, kind); });
   });
 }
 
-void occlude(const float* x, const float* b, void* out, bool narrow, const WindowGrid& grid, std::int64_t window) {
-  const std::int64_t rows = grid.row.extent, columns = grid.column.extent;
+void occlude(const float* x, const float* b, void* out, bool narrow, const WindowGrid& grid, std::int64_t window, const Rectangle& part) {
   typed(narrow, [&](auto tag) {
     using T = decltype(tag);
     T* to = static_cast<T*>(out);
     const WindowGrid::Place place = grid.at(window);
-    const std::int64_t first = place.column * grid.column.stride, last = std::min(first + grid.column.size, columns);
-    parallel_for(grid.channel.extent * rows, [&](std::int64_t line) {
-      const float *in = x + line * columns, *hidden = b + line * columns;
-      T* row = to + line * columns;
-      for (std::int64_t i = 0; i < columns; ++i) row[i] = T(in[i]);
-      if (grid.channel.covers(place.channel, line / rows) && grid.row.covers(place.row, line % rows))
-        for (std::int64_t i = first; i < last; ++i) row[i] = T(hidden[i]);
+    const std::int64_t begin = place.column * grid.column.stride, first = std::max(begin - part.left, std::int64_t{0}), last = std::min(begin + grid.column.size - part.left, part.columns);
+    parallel_for(grid.channel.extent * part.rows, [&](std::int64_t line) {
+      const std::int64_t channel = line / part.rows, y = part.top + line % part.rows, from = (channel * grid.row.extent + y) * grid.column.extent + part.left;
+      T* row = to + line * part.columns;
+      for (std::int64_t i = 0; i < part.columns; ++i) row[i] = T(x[from + i]);
+      if (grid.channel.covers(place.channel, channel) && grid.row.covers(place.row, y))
+        for (std::int64_t i = first; i < last; ++i) row[i] = T(b[from + i]);
     });
   });
 }
 
-void ablate(const float* x, const float* b, const std::int64_t* groups, void* out, bool narrow, std::int64_t n, std::int64_t feature) {
+void ablate(const float* x, const float* b, const std::int64_t* groups, void* out, bool narrow, std::int64_t channels, std::int64_t rows, std::int64_t columns, std::int64_t feature,
+            const Rectangle& part) {
   typed(narrow, [&](auto tag) {
     using T = decltype(tag);
-    in_blocks(n, [&](auto begin, auto end) {
-      for (std::int64_t i = begin; i < end; ++i) at<T>(out, 0)[i] = T(groups[i] == feature ? b[i] : x[i]);
+    parallel_for(channels * part.rows, [&](std::int64_t line) {
+      const std::int64_t from = (line / part.rows * rows + part.top + line % part.rows) * columns + part.left;
+      T* row = at<T>(out, line * part.columns);
+      for (std::int64_t i = 0; i < part.columns; ++i) row[i] = T(groups[from + i] == feature ? b[from + i] : x[from + i]);
     });
+  });
+}
+
+void patch_line(const void* crop, const void* full, void* out, bool narrow, std::int64_t rows, std::int64_t columns, const Rectangle& from, const Rectangle& to, std::int64_t block,
+                std::int64_t channels, float outside) {
+  typed(narrow, [&](auto tag) {
+    using T = decltype(tag);
+    T* line = static_cast<T*>(out);
+    const auto fill = [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t x = begin; x < end; ++x)
+        for (std::int64_t c = 0; c < block; ++c) line[x * block + c] = T(c < channels ? outside : 0.f);
+    };
+    const auto copy = [&](std::int64_t begin, std::int64_t end, const T* source, std::int64_t first) {  // source: a row of pixels, the picture's column `first` first
+      if (begin < end) std::memcpy(line + begin * block, source + (to.left + begin - first) * block, static_cast<std::size_t>((end - begin) * block) * sizeof(T));
+    };
+    const std::int64_t y = to.top, begin = std::clamp<std::int64_t>(-to.left, 0, to.columns), end = std::clamp<std::int64_t>(columns - to.left, 0, to.columns);
+    if (y < 0 || y >= rows || begin >= end) return fill(0, to.columns);
+    fill(0, begin);
+    const T* behind = at<T>(full, y * columns * block);
+    if (y >= from.top && y < from.top + from.rows) {
+      const std::int64_t first = std::clamp(from.left - to.left, begin, end), last = std::clamp(from.left + from.columns - to.left, begin, end);
+      copy(begin, first, behind, 0);
+      copy(first, last, at<T>(crop, (y - from.top) * from.columns * block), from.left);
+      copy(last, end, behind, 0);
+    } else {
+      copy(begin, end, behind, 0);
+    }
+    fill(end, to.columns);
   });
 }
 

@@ -23,12 +23,20 @@ void absolute(const float* x, float* y, std::int64_t n);
 /// total += weight * x
 void accumulate(float* total, const void* x, bool narrow, std::int64_t n, float weight);
 
-/// out = b + alpha * (x - b)
-void path_point(const float* b, const float* x, void* out, bool narrow, std::int64_t n, float alpha);
-/// x with window number `window` of the grid taken from b; all [C,H,W] in plain layout.
-void occlude(const float* x, const float* b, void* out, bool narrow, const WindowGrid& grid, std::int64_t window);
-/// x with the elements whose group is `feature` taken from b.
-void ablate(const float* x, const float* b, const std::int64_t* groups, void* out, bool narrow, std::int64_t n, std::int64_t feature);
+/// out = activation(b + alpha * (x - b))
+void path_point(const float* b, const float* x, void* out, bool narrow, std::int64_t n, float alpha, Activation kind);
+/// A rectangle of a picture.
+struct Rectangle { std::int64_t top, left, rows, columns; };
+/// Of x with window number `window` of the grid taken from b, the rectangle; all in plain layout.
+void occlude(const float* x, const float* b, void* out, bool narrow, const WindowGrid& grid, std::int64_t window, const Rectangle& part);
+/// Of x with the elements whose group is `feature` taken from b, the rectangle; planes of `rows` x `columns`.
+void ablate(const float* x, const float* b, const std::int64_t* groups, void* out, bool narrow, std::int64_t channels, std::int64_t rows, std::int64_t columns, std::int64_t feature,
+            const Rectangle& part);
+
+/// One line of a patch (ops::patch) in a layout of `block` channels side by side: row `to.top` of the picture, from column to.left on.
+/// crop and full: the channels' planes; `outside` goes to the first `channels` of each block.
+void patch_line(const void* crop, const void* full, void* out, bool narrow, std::int64_t rows, std::int64_t columns, const Rectangle& from, const Rectangle& to, std::int64_t block,
+                std::int64_t channels, float outside);
 
 /// The points of a stride, side by side as channels of a coarse grid, to their places: fine[r][c][y][x] = coarse[r][y/s][x/s][(c*s + y%s)*s + x%s].
 /// The coarse channels lie in blocks of `block`.

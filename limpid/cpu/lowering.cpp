@@ -37,9 +37,10 @@ Rule rule_for(const OpDef* op) {
                                                         {&ops::abs, lower_unary},
                                                         {&ops::global_avg_pool, lower_global_avg_pool},
                                                         {&ops::global_avg_pool_backward, lower_global_avg_pool_backward},
-                                                        {&ops::path_points, lower_source},
+                                                        {&ops::path_points, lower_path_points},
                                                         {&ops::occlude_windows, lower_source},
                                                         {&ops::ablate_features, lower_source},
+                                                        {&ops::patch, lower_patch},
                                                         {&ops::weighted_sum, lower_weighted_sum}};
   for (const auto& [known, rule] : rules)
     if (known == op) return rule;

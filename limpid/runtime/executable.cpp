@@ -91,7 +91,16 @@ const Executable::Compiled& Executable::compiled(std::int64_t batch) const {
   for (;;) {
     fresh->program = choice_.backend->lower(graph_, outputs_, {precision_, choice_.device_index, batch, fresh->chunk, options_.passes.plan_memory});
     const std::size_t bytes = fresh->program->workspace_bytes();
-    if (bytes <= budget_) break;
+    if (bytes <= budget_) {
+      try {
+        fresh->idle.push_back(fresh->program->make_workspace());
+        break;
+      } catch (const Error& e) {  // the device has less than the budget: half the rows, as long as there are any to leave out
+        if (e.code() != ErrorCode::out_of_memory || fresh->chunk <= 1) throw;
+        fresh->chunk = divide_up(rows, divide_up(rows, divide_up(fresh->chunk, 2)));
+        continue;
+      }
+    }
     if (fresh->chunk <= 1)
       fail(ErrorCode::out_of_memory, "One sample needs ", bytes_text(bytes), " of workspace, more than the budget of ", bytes_text(budget_), "; raise max_memory (--max-memory).");
     // The backend's own layouts and scratchpads took more than the plan: shrink in proportion.
@@ -143,13 +152,9 @@ std::vector<Tensor> Executable::run(std::span<const Tensor> inputs, const RunOpt
       const bool batched = graph_->value(graph_->inputs()[i]).rows == Rows::batch;
       c.program->upload(*workspace, static_cast<int>(i), batched ? inputs[i].rows(first, first + count) : inputs[i]);
     }
-    c.program->run(*workspace, Phase::prologue, 0, 0);
-    const std::int64_t rows = count * sweep;
-    for (std::int64_t row = 0; row < rows; row += c.chunk) {
+    c.program->run_batch(*workspace, count * sweep, c.chunk, [&](std::int64_t row) {
       step((static_cast<double>(first) + static_cast<double>(row) / static_cast<double>(sweep)) / static_cast<double>(samples));
-      c.program->run(*workspace, Phase::body, row, std::min(c.chunk, rows - row));
-    }
-    c.program->run(*workspace, Phase::epilogue, 0, 0);
+    });
     for (std::size_t k = 0; k < outputs_.size(); ++k) parts[k].push_back(c.program->download(*workspace, static_cast<int>(k)));
   }
   step(1);
@@ -172,7 +177,8 @@ std::shared_ptr<const Executable> CompileCache::get(const Graph& graph, std::spa
   text << graph.to_string() << "outputs";
   for (const Value& v : outputs) text << ' ' << v.id;
   text << '\n' << o.device << ' ' << name_of(o.precision) << ' ' << o.threads << ' ' << o.max_memory << ' ' << o.internal_batch_size << ' ' << o.passes.fold_batch_norm
-       << o.passes.hoist_linear << o.passes.fuse_convolution << o.passes.fuse_relu_backward << o.passes.keep_masks << o.passes.sum_before_linear << o.passes.plan_memory;
+       << o.passes.hoist_linear << o.passes.fuse_convolution << o.passes.fuse_relu_backward << o.passes.keep_masks << o.passes.sum_before_linear << o.passes.crop_windows
+       << o.passes.plan_memory;
   const std::string key = text.str();
   {
     const std::lock_guard lock(mutex_);

@@ -85,6 +85,13 @@ struct WindowGrid {
   }
 };
 
+/// Where a patch takes an element of a picture from, one row of which is changed within a rectangle.
+enum class PatchSource : std::uint8_t { outside, full, crop };
+LIMPID_HD inline PatchSource patch_source(std::int64_t y, std::int64_t x, std::int64_t rows, std::int64_t columns, std::int64_t crop_y, std::int64_t crop_x, std::int64_t crop_rows, std::int64_t crop_columns) {
+  if (y < 0 || y >= rows || x < 0 || x >= columns) return PatchSource::outside;
+  return y >= crop_y && y < crop_y + crop_rows && x >= crop_x && x < crop_x + crop_columns ? PatchSource::crop : PatchSource::full;
+}
+
 /// Bilinear resampling of an axis, align_corners = false: two points and the weight of the second.
 struct LinearTap { std::int64_t low, high; double weight; };
 LIMPID_HD inline LinearTap linear_tap(std::int64_t out, std::int64_t n_in, std::int64_t n_out) {

@@ -65,11 +65,11 @@ class ReferenceProgram : public Program {
     }
   }
 
-  Tensor download(const Workspace& workspace, int output) const override {
+  Tensor download(Workspace& workspace, int output) const override {
     const int id = outputs_[static_cast<std::size_t>(output)];
     const auto& v = graph_->value(id);
     Tensor t(v.shape.with_outer(options_.batch), dtype_of_value(id));
-    std::memcpy(t.raw(), at(const_cast<Workspace&>(workspace), id), t.bytes());
+    std::memcpy(t.raw(), at(workspace, id), t.bytes());
     return t;
   }
 

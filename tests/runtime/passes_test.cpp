@@ -103,7 +103,7 @@ struct PathSweep {
     std::vector<int> outputs{weighted_sum(y, weights).id};
     const Value sum = graph.handle(outputs[0]);
     CompileOptions off = on("reference", Precision::f64), hoist = off;
-    off.passes = {false, false, false, false, false, false, false};
+    off.passes = {false, false, false, false, false, false, false, false};
     hoist.passes = off.passes;
     hoist.passes.hoist_linear = true;
     EXPECT_LT(max_difference(run({sum}, inputs, off)[0], run({sum}, inputs, hoist)[0]), 1e-12);
@@ -193,7 +193,7 @@ TEST(EliminateDead, KeepsInputsAndWhatOutputsNeed) {
 /// Every switch, by its place in PassOptions.
 constexpr bool PassOptions::*switches[] = {&PassOptions::fold_batch_norm,    &PassOptions::hoist_linear, &PassOptions::fuse_convolution,
                                            &PassOptions::fuse_relu_backward, &PassOptions::keep_masks,   &PassOptions::sum_before_linear,
-                                           &PassOptions::plan_memory};
+                                           &PassOptions::crop_windows,       &PassOptions::plan_memory};
 constexpr int switch_count = static_cast<int>(std::size(switches));
 static_assert(sizeof(PassOptions) == switch_count, "a switch is missing in this list");
 
@@ -219,15 +219,18 @@ TEST_P(Switches, DoNotChangeTheAnswer) {
     const Value nodes = g.input("nodes", {5}, Rows::one, Kind::coefficient), weights = g.input("weights", {5}, Rows::one, Kind::coefficient);
     const Value points = path_points(baseline, x, nodes);
     const Value integral = weighted_sum(gradient(select(small_residual_network(points), target), points, RuleBook::plain()), weights);
+    const Value occluded = occlude_windows(x, baseline, {{3, 3, 3}, {7, 3, 19}, {16, 16, 16}});  // five windows
+    const Value scores = collect(select(small_residual_network(occluded), target));
     const Value score = select(small_residual_network(x), target);
     CompileOptions o = on(place, place == "reference" ? Precision::f64 : Precision::f32);
     for (int i = 0; i < switch_count; ++i) o.passes.*switches[i] = (on_bits >> i & 1) != 0;
-    return run({integral, gradient(score, x, RuleBook::guided()), gradient(score, x, RuleBook::deconvolution())},
+    return run({integral, gradient(score, x, RuleBook::guided()), gradient(score, x, RuleBook::deconvolution()), scores},
                {random_tensor({2, 3, 19, 16}, 3), random_tensor({2, 3, 19, 16}, 4), Tensor::from<std::int64_t>({2}, {2, 0}),
                 Tensor::from<double>({5}, {0.1, 0.3, 0.5, 0.7, 0.9}), Tensor::full({5}, 0.2, DType::f64)},
                o);
   };
-  const auto expected = answer(0, "reference"), got = answer(bits, device);
+  static const auto expected = answer(0, "reference");
+  const auto got = answer(bits, device);
   const double tolerance = std::string_view(device) == "reference" ? 1e-12 : 2e-4;
   for (std::size_t k = 0; k < expected.size(); ++k) EXPECT_LT(max_difference(got[k], expected[k]), tolerance) << k;
 }

@@ -6,6 +6,7 @@
 #include "graphs.h"
 
 #include <cmath>
+#include <limits>
 
 namespace limpid::testing {
 
@@ -226,7 +227,7 @@ inline std::vector<OpCase> elementwise_cases() {
   };
   both("batch_norm", [=](Value a, Value) { return norm(a); });
   both("batch_norm_not_folded", [=](Value a, Value b) { return norm(relu(a)) + b; });
-  for (OpCase& c : cases) c.bf16 = across_kinks;
+  for (OpCase& c : cases) c.bf16 = std::max(c.bf16, across_kinks);
   return cases;
 }
 
@@ -272,6 +273,30 @@ inline std::vector<OpCase> sweep_cases() {
   };
   for (const auto& [name, g] : {std::pair{"occlude_windows_and_scatter", grid}, std::pair{"occlude_windows_by_channels", channels}})
     cases.push_back(source(name, {image, image, base}, [=](std::span<const Value> v) { return scatter_windows(v[2], collect(score(occlude_windows(v[0], v[1], g))), g); }));
+  // Patches that begin before, end behind and hold the crops, in the layouts of an image and of a network's pictures.
+  const auto regions = [](std::int64_t rows, std::int64_t columns, std::int64_t down, std::int64_t right, std::int64_t top, std::int64_t left) {
+    auto origins = std::make_shared<std::vector<std::array<std::int32_t, 2>>>();
+    for (std::int64_t w = 0; w < 9; ++w) origins->push_back({static_cast<std::int32_t>(top + w % 3 * down), static_cast<std::int32_t>(left + w / 3 * right)});
+    return Regions{rows, columns, std::move(origins)};
+  };
+  const WindowGrid nine{{3, 3, 3}, {5, 3, 11}, {5, 2, 9}};
+  const Regions windows = regions(5, 5, 3, 2, 0, 0), wider = regions(9, 8, 4, 3, -3, -2), within = regions(2, 3, 3, 2, 1, 1), apart = regions(4, 4, 3, 3, 2, -6);
+  for (const auto& [name, to, depth, outside] : {std::tuple{"", wider, std::int64_t{3}, 0.0}, std::tuple{"_within", within, std::int64_t{3}, 0.0}, std::tuple{"_apart", apart, std::int64_t{3}, 0.5},
+                                                    std::tuple{"_of_blocks", wider, std::int64_t{32}, 0.0}, std::tuple{"_of_part_blocks", wider, std::int64_t{19}, -0.5}, std::tuple{"_of_depthwise", apart, std::int64_t{8}, 0.0}})
+    cases.push_back(source(std::string("patch") + name, {image, image}, [=](std::span<const Value> v) {
+      const Value occluded = v[0].graph->append(ops::occlude_windows, {v[0], v[1]}, WindowAttributes{nine, windows});
+      const auto deep = [&](Value x) { return depth == 3 ? x : relu(conv2d(x, weights(x, {depth, 3, 1, 1}))); };
+      return collect(total(patch(deep(occluded), deep(v[0]), windows, to, outside)));
+    }));
+  cases.push_back(source("patch_of_minus_infinity", {image, image}, [=](std::span<const Value> v) {
+    const Value occluded = v[0].graph->append(ops::occlude_windows, {v[0], v[1]}, WindowAttributes{nine, windows});
+    const auto deep = [&](Value x) { return conv2d(x, weights(x, {19, 3, 1, 1})); };
+    const Value pooled = max_pool(patch(deep(occluded), deep(v[0]), windows, regions(5, 5, 3, 2, -1, -1), -std::numeric_limits<double>::infinity()), {{3, 3}, {1, 1}});
+    return collect(total(conv2d(pooled, weights(v[0], {5, 19, 1, 1}))));
+  }));
+  cases.push_back(source("ablate_features_in_regions", {image, image, {{3, 11, 9}, Rows::batch, Kind::index, 9}}, [=](std::span<const Value> v) {
+    return collect(total(v[0].graph->append(ops::ablate_features, {v[0], v[1], v[2]}, AblationAttributes{9, {}, windows})));
+  }));
   for (OpCase& c : cases) c.bf16 = 4e-2;  // differences of scores
   return cases;
 }

@@ -1,4 +1,4 @@
-// Sources write a row's variant of the input straight from the two ends; reducers add rows in order, one thread an element, so that neither
+// Sources write a row's variant of the input straight from the two ends, patches gather what a cropped layer reads; reducers add rows in order, one thread an element, so that neither
 // the cut into passes nor the scheduling shows. Bytes: sources the ends once (they stay in the caches) and the rows; reducers the rows and,
 // once a pass, the sums.
 #include <limpid/cuda/element.h>
@@ -27,16 +27,17 @@ __global__ void path_points_kernel(const Ends* baseline, const Ends* input, cons
 }
 
 template <class T>
-__global__ void occlude_windows_kernel(const float* input, const float* baseline, T* out, WindowGrid grid, std::uint32_t packs, std::uint32_t items, SweepRows rows) {
+__global__ void occlude_windows_kernel(const float* input, const float* baseline, T* out, WindowGrid grid, RegionTable region, std::uint32_t packs, std::uint32_t items, SweepRows rows) {
   const std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= items) return;
-  const std::int64_t row = rows.at(blockIdx.y), start = row / rows.sweep * items + i;
-  const auto place = grid.at(row % rows.sweep);
-  const auto columns = static_cast<std::uint32_t>(grid.column.extent), point = i / packs;
-  const std::int64_t y = point / columns, x = point % columns, channel = 8 * static_cast<std::int64_t>(i % packs);
-  Float8 v = load8(input + start * 8);
+  const std::int64_t row = rows.at(blockIdx.y), point = row % rows.sweep;
+  const auto place = grid.at(point);
+  const auto width = static_cast<std::uint32_t>(region.columns), at = i / packs;
+  const std::int64_t y = region.top(point) + at / width, x = region.left(point) + at % width, channel = 8 * static_cast<std::int64_t>(i % packs);
+  const std::int64_t from = ((row / rows.sweep * grid.row.extent + y) * grid.column.extent + x) * packs * 8 + channel;
+  Float8 v = load8(input + from);
   if (grid.row.covers(place.row, y) && grid.column.covers(place.column, x)) {
-    const Float8 b = load8(baseline + start * 8);
+    const Float8 b = load8(baseline + from);
     for (int k = 0; k < 8; ++k)
       if (grid.channel.covers(place.channel, channel + k)) v.v[k] = b.v[k];
   }
@@ -44,13 +45,38 @@ __global__ void occlude_windows_kernel(const float* input, const float* baseline
 }
 
 template <class T>
-__global__ void ablate_features_kernel(const float* input, const float* baseline, Features f, T* out, std::int64_t n, SweepRows rows) {
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+__global__ void ablate_features_kernel(const float* input, const float* baseline, Features f, T* out, std::uint32_t n, SweepRows rows) {
+  const std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= n) return;
-  const std::int64_t row = rows.at(blockIdx.y), sample = row / rows.sweep, padded = f.side_by_side ? (f.channels + 7) / 8 * 8 : f.channels;
-  const std::int64_t channel = f.side_by_side ? i % padded : i / f.points, point = f.side_by_side ? i / padded : i % f.points;
-  const bool absent = channel < f.channels && f.groups[sample * f.pitch + channel * f.points + point] == row % rows.sweep;
-  out[static_cast<std::int64_t>(blockIdx.y) * n + i] = static_cast<T>((absent ? baseline : input)[sample * n + i]);
+  const std::int64_t row = rows.at(blockIdx.y), sample = row / rows.sweep, point = row % rows.sweep;
+  std::int64_t element = i, from = sample * n + i;
+  bool real = true;
+  if (f.side_by_side) {
+    const auto padded = static_cast<std::uint32_t>((f.channels + 7) / 8 * 8), width = static_cast<std::uint32_t>(f.region.columns), at = i / padded;
+    const std::int64_t channel = i % padded, y = f.region.top(point) + at / width, x = f.region.left(point) + at % width;
+    element = (channel * f.height + y) * f.width + x;
+    from = ((sample * f.height + y) * f.width + x) * padded + channel;
+    real = channel < f.channels;
+  }
+  const bool absent = real && f.groups[sample * f.pitch + element] == point;
+  out[static_cast<std::int64_t>(blockIdx.y) * n + i] = static_cast<T>((absent ? baseline : input)[from]);
+}
+
+template <class T>
+__global__ void patch_kernel(const T* crop, const T* full, T* out, Patch p, std::uint32_t packs, std::uint32_t items, SweepRows rows) {
+  const std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= items) return;
+  const std::int64_t row = rows.at(blockIdx.y), point = row % rows.sweep;
+  const auto width = static_cast<std::uint32_t>(p.to.columns), at = i / packs, pack = i % packs;
+  const std::int64_t y = p.to.top(point) + at / width, x = p.to.left(point) + at % width, top = p.from.top(point), left = p.from.left(point);
+  Float8 v{};
+  switch (patch_source(y, x, p.height, p.width, top, left, p.from.rows, p.from.columns)) {
+    case PatchSource::crop: v = load8(crop + (((static_cast<std::int64_t>(blockIdx.y) * p.from.rows + y - top) * p.from.columns + x - left) * packs + pack) * 8); break;
+    case PatchSource::full: v = load8(full + row / rows.sweep * p.full_pitch + ((y * p.width + x) * packs + pack) * 8); break;
+    default:
+      for (int k = 0; k < 8 && pack * 8 + static_cast<std::uint32_t>(k) < p.channels; ++k) v.v[k] = p.outside;
+  }
+  store8(out + (static_cast<std::int64_t>(blockIdx.y) * items + i) * 8, v);
 }
 
 template <class T>
@@ -146,19 +172,28 @@ void path_points(Stream& stream, const PathEnds& ends, const double* nodes, void
   });
 }
 
-void occlude_windows(Stream& stream, const float* input, const float* baseline, void* out, DType type, const WindowGrid& grid, const SweepRows& rows) {
-  const std::int64_t each = packs(grid.channel.extent), items = grid.row.extent * grid.column.extent * each;
+void occlude_windows(Stream& stream, const float* input, const float* baseline, void* out, DType type, const WindowGrid& grid, const RegionTable& region, const SweepRows& rows) {
+  const std::int64_t each = packs(grid.channel.extent), items = region.rows * region.columns * each;
   dispatch_element(type, [&](auto t) {
     using T = decltype(t);
-    launch(occlude_windows_kernel<T>, by_rows(items, rows), dim3(256), stream, input, baseline, static_cast<T*>(out), grid, static_cast<std::uint32_t>(each), static_cast<std::uint32_t>(items), rows);
+    launch(occlude_windows_kernel<T>, by_rows(items, rows), dim3(256), stream, input, baseline, static_cast<T*>(out), grid, region, static_cast<std::uint32_t>(each), static_cast<std::uint32_t>(items), rows);
   });
 }
 
 void ablate_features(Stream& stream, const float* input, const float* baseline, const Features& features, void* out, DType type, const SweepRows& rows) {
-  const std::int64_t n = features.points * (features.side_by_side ? packs(features.channels) * 8 : features.channels);
+  const std::int64_t n = features.side_by_side ? features.region.rows * features.region.columns * packs(features.channels) * 8 : features.channels;
   dispatch_element(type, [&](auto t) {
     using T = decltype(t);
-    launch(ablate_features_kernel<T>, by_rows(n, rows), dim3(256), stream, input, baseline, features, static_cast<T*>(out), n, rows);
+    launch(ablate_features_kernel<T>, by_rows(n, rows), dim3(256), stream, input, baseline, features, static_cast<T*>(out), static_cast<std::uint32_t>(n), rows);
+  });
+}
+
+void patch(Stream& stream, const void* crop, const void* full, void* out, DType type, const Patch& shape, const SweepRows& rows) {
+  const std::int64_t each = packs(shape.channels), items = shape.to.rows * shape.to.columns * each;
+  dispatch_element(type, [&](auto t) {
+    using T = decltype(t);
+    launch(patch_kernel<T>, by_rows(items, rows), dim3(256), stream, static_cast<const T*>(crop), static_cast<const T*>(full), static_cast<T*>(out), shape, static_cast<std::uint32_t>(each),
+           static_cast<std::uint32_t>(items), rows);
   });
 }
 

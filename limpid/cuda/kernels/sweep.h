@@ -40,15 +40,34 @@ void path_pool(Stream& stream, const PathEnds& ends, const double* nodes, Activa
 /// The way back: sums[sample] += weights[s] * (gradient of path_pool's points for dy), f32, in row order. sums: [samples, in rows, in columns, channels].
 void path_pool_backward(Stream& stream, const void* taps, const void* dy, const double* weights, float* sums, DType type, const PoolShape& shape, const SweepRows& rows);
 
-/// Pictures [points, padded channels] a row; input and baseline f32 pictures, one a sample.
-void occlude_windows(Stream& stream, const float* input, const float* baseline, void* out, DType type, const WindowGrid& grid, const SweepRows& rows);
-/// groups: plain [channels, points], one a sample (pitch > 0) or one for all (0). side_by_side: input, baseline and out are pictures; else plain.
+/// The rectangle of a picture that belongs to each point of the sweep: one size, an origin (row, column) each; null: the whole picture.
+struct RegionTable {
+  const std::int32_t* origins;  // [sweep, 2], on the device
+  std::int64_t rows, columns;
+  LIMPID_HD std::int64_t top(std::int64_t point) const { return origins ? origins[2 * point] : 0; }
+  LIMPID_HD std::int64_t left(std::int64_t point) const { return origins ? origins[2 * point + 1] : 0; }
+};
+
+/// The regions of pictures [points, padded channels]; input and baseline f32 pictures, one a sample.
+void occlude_windows(Stream& stream, const float* input, const float* baseline, void* out, DType type, const WindowGrid& grid, const RegionTable& region, const SweepRows& rows);
+/// groups: plain [channels, height, width], one a sample (pitch > 0) or one for all (0). side_by_side: input, baseline and out are pictures;
+/// else plain, whole, and channels is all there is.
 struct Features {
   const std::int64_t* groups;
-  std::int64_t pitch, channels, points;
+  std::int64_t pitch, channels, height, width;
+  RegionTable region;
   bool side_by_side;
 };
 void ablate_features(Stream& stream, const float* input, const float* baseline, const Features& features, void* out, DType type, const SweepRows& rows);
+
+/// out[r]: the rectangle `to` of a picture [height, width, padded channels] whose rectangle `from` row r changes: of `crop` where it lies in that,
+/// of `full` elsewhere in the picture, `outside` beyond it. full_pitch: elements from sample to sample; 0: one for all.
+struct Patch {
+  RegionTable from, to;
+  std::int64_t channels, height, width, full_pitch;
+  float outside;
+};
+void patch(Stream& stream, const void* crop, const void* full, void* out, DType type, const Patch& shape, const SweepRows& rows);
 
 /// sums[sample] += weights[s] * x[row], n elements a row, f32, in row order.
 void weighted_sum(Stream& stream, const void* x, DType type, const double* weights, float* sums, std::int64_t n, const SweepRows& rows);

@@ -11,6 +11,7 @@ struct PassOptions {
   bool fuse_relu_backward = true;  // the sum of two gradients is formed inside the ReLU's backward op
   bool keep_masks = true;          // a ReLU's backward op reads a mask of one bit an element instead of the output
   bool sum_before_linear = true;   // a sweep's gradients are summed before the linear ops at its end, not behind them
+  bool crop_windows = true;        // behind an occlusion window only what it can reach is computed again
   bool plan_memory = true;         // buffers share one slab where their lifetimes allow; off: each has its own
 };
 
@@ -25,6 +26,7 @@ std::unique_ptr<Graph> fuse_convolution(const Graph& graph, std::vector<int>& ou
 std::unique_ptr<Graph> fuse_relu_backward(const Graph& graph, std::vector<int>& outputs);
 std::unique_ptr<Graph> keep_masks(const Graph& graph, std::vector<int>& outputs);
 std::unique_ptr<Graph> sum_before_linear(const Graph& graph, std::vector<int>& outputs);
+std::unique_ptr<Graph> crop_windows(const Graph& graph, std::vector<int>& outputs);
 
 /// All that are switched on, in order.
 std::unique_ptr<Graph> run_all(const Graph& graph, std::vector<int>& outputs, const PassOptions& options, DType dtype);
