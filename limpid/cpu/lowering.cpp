@@ -37,7 +37,7 @@ Rule rule_for(const OpDef* op) {
                                                         {&ops::abs, lower_unary},
                                                         {&ops::global_avg_pool, lower_global_avg_pool},
                                                         {&ops::global_avg_pool_backward, lower_global_avg_pool_backward},
-                                                        {&ops::path_points, lower_source},
+                                                        {&ops::path_points, lower_path_points},
                                                         {&ops::occlude_windows, lower_source},
                                                         {&ops::ablate_features, lower_source},
                                                         {&ops::patch, lower_patch},

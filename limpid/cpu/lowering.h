@@ -118,6 +118,9 @@ void lower_binary(Lowering& l, const Node& n);
 void lower_unary(Lowering& l, const Node& n);
 void lower_global_avg_pool(Lowering& l, const Node& n);
 void lower_global_avg_pool_backward(Lowering& l, const Node& n);
+void lower_path_points(Lowering& l, const Node& n);
+/// The activation that alone reads these points; null if there is none, or other readers.
+const Node* activation_behind(const Lowering& l, const Node& points);
 void lower_source(Lowering& l, const Node& n);
 void lower_patch(Lowering& l, const Node& n);
 void lower_weighted_sum(Lowering& l, const Node& n);
