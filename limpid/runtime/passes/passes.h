@@ -7,7 +7,7 @@ namespace limpid {
 struct PassOptions {
   bool fold_batch_norm = true;     // batch norms behind a convolution become part of its weights, forward and backward
   bool fuse_convolution = true;    // convolution + addend + ReLU become one node
-  bool fuse_relu_backward = true;  // the sum of two gradients is formed inside the ReLU's backward op
+  bool fuse_relu_backward = true;  // the sum of two gradients is formed inside the ReLU's backward op, and that op where the last of them is made
   bool sum_before_linear = true;   // a sweep's gradients are summed before the last transposed convolution, not behind it
   bool plan_memory = true;         // buffers share one slab where their lifetimes allow; off: each has its own
 };
