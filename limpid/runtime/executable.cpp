@@ -90,7 +90,7 @@ const Executable::Compiled& Executable::compiled(std::int64_t batch) const {
     fresh->chunk = divide_up(rows, divide_up(rows, chunk));
   }
   for (;;) {
-    fresh->program = choice_.backend->lower(graph_, outputs_, {precision_, choice_.device_index, batch, fresh->chunk, options_.passes.plan_memory});
+    fresh->program = choice_.backend->lower(graph_, outputs_, {precision_, choice_.device_index, batch, fresh->chunk, options_.passes.plan_memory, options_.passes.fuse_relu_backward});
     const std::size_t bytes = fresh->program->workspace_bytes();
     if (bytes <= budget_) {
       try {
