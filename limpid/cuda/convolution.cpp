@@ -141,7 +141,8 @@ class Scratch {
     stream.synchronize();
   }
   ConvolutionArguments arguments() const {
-    return {.in = in_.data(), .weight = weight_.data(), .out = out_.data(), .bias = bias_.data(), .addend = addend_.data(), .mask = mask_.data(), .workspace = workspace_.data()};
+    const auto some = [](const DeviceMemory& m) { return m.bytes() ? m.data() : nullptr; };
+    return {.in = in_.data(), .weight = weight_.data(), .out = out_.data(), .bias = some(bias_), .addend = some(addend_), .mask = some(mask_), .workspace = some(workspace_)};
   }
 
  private:

@@ -95,11 +95,13 @@ bool finish(const PlanTarget& target, Descriptor& config, CudnnPlan& made) {
 
 }  // namespace
 
-std::vector<CudnnPlan> cudnn_plans(const PlanTarget& target, const ConvolutionPattern& pattern, const PlanWish& wish) {
+namespace {
+
+/// Calls visit(config, plan without its end) for each configuration that cuDNN offers, best guess first, until it returns false.
+template <class F>
+void for_each_config(const PlanTarget& target, const ConvolutionPattern& pattern, bool deterministic, F visit) {
   constexpr std::int64_t most_configs = 64;
-  std::vector<CudnnPlan> plans;
   std::set<std::string> seen;
-  std::size_t compiled = 0;
   for (const auto& dialect : dialects(pattern))
     for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK}) {
       OperationGraph graph;
@@ -115,23 +117,42 @@ std::vector<CudnnPlan> cudnn_plans(const PlanTarget& target, const ConvolutionPa
       }
       if (!heuristics.try_finalize()) continue;
       for (auto& config : heuristics.held(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, most_configs)) {
-        if (plans.size() >= wish.most) return plans;
         auto engines = config.held(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1);
-        if (engines.empty() || !acceptable(engines[0], pattern, wish.deterministic)) continue;
+        if (engines.empty() || !acceptable(engines[0], pattern, deterministic)) continue;
         CudnnPlan made;
         made.name = name_plan(dialect, engines[0].get<std::int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64), knobs_of(config));
         if (!seen.insert(made.name).second) continue;
         made.pattern = pattern;
         made.dialect = dialect;
         made.runtime_compiled = compiled_at_run_time(engines[0]);
-        if (made.runtime_compiled && compiled >= wish.most_compiled) continue;
-        if (!finish(target, config, made)) continue;
-        if (made.runtime_compiled) ++compiled;
-        made.graph = operation_graph(target, pattern, dialect);
-        plans.push_back(std::move(made));
+        if (!visit(config, made)) return;
       }
     }
+}
+
+}  // namespace
+
+std::vector<CudnnPlan> cudnn_plans(const PlanTarget& target, const ConvolutionPattern& pattern, const PlanWish& wish) {
+  std::vector<CudnnPlan> plans;
+  std::size_t compiled = 0;
+  for_each_config(target, pattern, wish.deterministic, [&](Descriptor& config, CudnnPlan& made) {
+    if (plans.size() >= wish.most) return false;
+    if ((made.runtime_compiled && compiled >= wish.most_compiled) || !finish(target, config, made)) return true;
+    if (made.runtime_compiled) ++compiled;
+    made.graph = operation_graph(target, pattern, made.dialect);
+    plans.push_back(std::move(made));
+    return true;
+  });
   return plans;
+}
+
+std::size_t compiled_plans_offered(const PlanTarget& target, const ConvolutionPattern& pattern, bool deterministic) {
+  std::size_t offered = 0;
+  for_each_config(target, pattern, deterministic, [&](Descriptor&, CudnnPlan& plan) {
+    offered += plan.runtime_compiled;
+    return true;
+  });
+  return offered;
 }
 
 bool cudnn_plan_by_name(const PlanTarget& target, const ConvolutionPattern& pattern, const std::string& name, CudnnPlan& made) {

@@ -23,6 +23,8 @@ struct CudnnPlan {
 
 /// Best guess first; empty where there is none.
 std::vector<CudnnPlan> cudnn_plans(const PlanTarget& target, const ConvolutionPattern& pattern, const PlanWish& wish);
+/// How many plans cuDNN would compile for the pattern, had it to; none is.
+std::size_t compiled_plans_offered(const PlanTarget& target, const ConvolutionPattern& pattern, bool deterministic);
 /// Without the limits of `cudnn_plans`; false where it cannot be made.
 bool cudnn_plan_by_name(const PlanTarget& target, const ConvolutionPattern& pattern, const std::string& name, CudnnPlan& plan);
 
