@@ -63,6 +63,8 @@ class Backend {
   virtual std::int64_t preferred_chunk() const = 0;
   /// Bytes of an element of an `index` value that the graph computes (pool taps, ReLU masks), at most.
   virtual std::size_t index_bytes() const { return 1; }
+  /// Bytes that a pass may take so that small rows (crops) come in more than preferred_chunk(), up to four times as many.
+  virtual std::size_t pass_bytes() const { return 0; }
   /// The memory budget when the caller names none, in bytes.
   virtual std::size_t default_budget() const = 0;
   /// The graph is already rewritten by the passes and free of dead nodes.
