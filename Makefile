@@ -40,6 +40,7 @@ fuzz: dependencies
 BENCH ?= -efficientnet|batch:8|occlusion_15_8
 RACE ?= --precision f32,bf16 --batch 1
 bench: build bench-ops bench-race
+	$(MAKE) bench-race RACE='--precision f32,bf16 --batch 8 --jobs gradcam,saliency,classify'
 
 bench-ops: build
 	$(BUILD)/bench/limpid_bench --benchmark_filter='$(BENCH)' --benchmark_min_time=0.2 --benchmark_out=$(BUILD)/bench.json
