@@ -14,32 +14,10 @@ namespace {
 
 using Plan = std::unique_ptr<ConvolutionPlan>;
 
-/// How much of a pattern the library does; an own kernel does the rest.
-struct Part {
-  std::string_view name;
-  ConvolutionPattern library;
-};
-
-/// From all to the sums alone; parts that come to the same stand once.
-std::vector<Part> parts_of(const ConvolutionPattern& whole) {
-  std::vector<Part> parts{{"whole", whole}};
-  const auto add = [&](std::string_view name, const ConvolutionPattern& p) {
-    if (!(p == parts.back().library)) parts.push_back({name, p});
-  };
-  ConvolutionPattern p = whole;
-  p.mask = false;
-  add("but mask", p);
-  p.activation = Activation::none;
-  add("but activation", p);
-  p.addend = p.bias = false;
-  add("sums", p);
-  return parts;
-}
-
 /// The library's plan for a part, and one kernel for the rest, in place.
 class CompositePlan : public ConvolutionPlan {
  public:
-  CompositePlan(const ConvolutionPattern& whole, const Part& part, Plan library) : whole_(whole), part_(part), library_(std::move(library)) {}
+  CompositePlan(const ConvolutionPattern& whole, const ConvolutionPart& part, Plan library) : whole_(whole), part_(part), library_(std::move(library)) {}
 
   std::size_t workspace_bytes() const override { return library_->workspace_bytes(); }
   DType bias_type() const override { return part_.library.bias ? library_->bias_type() : DType::f32; }
@@ -69,7 +47,7 @@ class CompositePlan : public ConvolutionPlan {
 
  private:
   ConvolutionPattern whole_;
-  Part part_;
+  ConvolutionPart part_;
   Plan library_;
 };
 
@@ -96,7 +74,7 @@ class DepthwisePlan : public ConvolutionPlan {
   ConvolutionPattern pattern_;
 };
 
-Plan compose(const ConvolutionPattern& whole, const Part& part, Plan library) {
+Plan compose(const ConvolutionPattern& whole, const ConvolutionPart& part, Plan library) {
   if (!library || part.library == whole) return library;
   return std::make_unique<CompositePlan>(whole, part, std::move(library));
 }
@@ -104,14 +82,14 @@ Plan compose(const ConvolutionPattern& whole, const Part& part, Plan library) {
 /// The way of that name; null when it is not to be had.
 Plan way_by_name(int device, const ConvolutionPattern& pattern, const std::string& name) {
   if (name == DepthwisePlan::label) return kernels::takes_depthwise(pattern) ? std::make_unique<DepthwisePlan>(pattern) : nullptr;
-  for (const Part& part : parts_of(pattern))
+  for (const ConvolutionPart& part : convolution_parts(pattern))
     if (const std::string prefix = std::string(part.name) + ": "; !(part.library == pattern) && name.starts_with(prefix)) return compose(pattern, part, library_plan(device, part.library, name.substr(prefix.size())));
   return library_plan(device, pattern, name);
 }
 
 Plan first_way(int device, const ConvolutionPattern& pattern, bool deterministic) {
   if (kernels::takes_depthwise(pattern)) return std::make_unique<DepthwisePlan>(pattern);
-  for (const Part& part : parts_of(pattern))
+  for (const ConvolutionPart& part : convolution_parts(pattern))
     for (Plan& library : library_plans(device, part.library, deterministic, 1)) return compose(pattern, part, std::move(library));
   return nullptr;
 }
@@ -196,11 +174,26 @@ Plan fastest(int device, const ConvolutionPattern& pattern, std::vector<Plan>& c
 
 }  // namespace
 
+std::vector<ConvolutionPart> convolution_parts(const ConvolutionPattern& whole) {
+  std::vector<ConvolutionPart> parts{{"whole", whole}};
+  const auto add = [&](std::string_view name, const ConvolutionPattern& p) {
+    if (!(p == parts.back().library)) parts.push_back({name, p});
+  };
+  ConvolutionPattern p = whole;
+  p.mask = false;
+  add("but mask", p);
+  p.activation = Activation::none;
+  add("but activation", p);
+  p.addend = p.bias = false;
+  add("sums", p);
+  return parts;
+}
+
 std::vector<std::unique_ptr<ConvolutionPlan>> convolution_ways(int device, const ConvolutionPattern& pattern, bool deterministic) {
   constexpr std::size_t most_a_part = 4;
   std::vector<Plan> all;
   if (kernels::takes_depthwise(pattern)) all.push_back(std::make_unique<DepthwisePlan>(pattern));
-  for (const Part& part : parts_of(pattern))
+  for (const ConvolutionPart& part : convolution_parts(pattern))
     for (Plan& library : library_plans(device, part.library, deterministic, most_a_part)) all.push_back(compose(pattern, part, std::move(library)));
   return all;
 }

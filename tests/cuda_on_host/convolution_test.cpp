@@ -213,6 +213,19 @@ TEST_F(PlanCache, PassesOverDamage) {
   EXPECT_EQ(remembered_plan("device", "pattern"), "plan 2");
 }
 
+TEST_F(PlanCache, KeepsCompiledPlansAndSeesDamage) {
+  const std::string plan = "{\"binary\": \"" + std::string(100000, 'A') + "\"}";
+  keep_compiled_plan("device pattern", plan);
+  EXPECT_EQ(compiled_plan("device pattern"), plan);
+  EXPECT_EQ(compiled_plan("device another"), std::nullopt);
+  for (const auto& file : std::filesystem::directory_iterator(folder / "plans")) {
+    std::fstream f(file.path(), std::ios::in | std::ios::out | std::ios::binary);
+    f.seekp(5000);
+    f.put('B');
+  }
+  EXPECT_EQ(compiled_plan("device pattern"), std::nullopt);
+}
+
 TEST_F(PlanCache, DoesWithoutAFolder) {
   std::ofstream(folder.string()) << "a file where the folder should be";
   remember_plan("device", "pattern", "plan");

@@ -1,4 +1,5 @@
 #include <limpid/cuda/driver/cudnn_plans.h>
+#include <limpid/cuda/plan_cache.h>
 #include <limpid/runtime/error.h>
 
 #include <algorithm>
@@ -78,21 +79,43 @@ std::vector<GraphDialect> dialects(const ConvolutionPattern& p) {
   return {{p.type}, {DType::f32}};  // a bias of the pictures' type has precompiled engines
 }
 
-bool finish(const PlanTarget& target, Descriptor& config, CudnnPlan& made) {
-  made.plan = Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-  made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
-  if (target.handle) made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, target.handle);
-  else made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, target.description);
-  const cudnnStatus_t status = cudnn().finalize(made.plan.get());
-  if (status == CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER && target.description) {  // the last step, behind code generation and compilation
-    made.loaded = false;
-    return true;
-  }
-  if (status != CUDNN_STATUS_SUCCESS) return false;
-  made.workspace_bytes = static_cast<std::size_t>(made.plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64));
-  return true;
+void name_target(const PlanTarget& target, Descriptor& plan) {
+  if (target.handle) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, target.handle);
+  else plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, target.description);
 }
 
+bool make(const PlanTarget& target, Descriptor& config, CudnnPlan& made) {
+  made.plan = Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+  made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
+  name_target(target, made.plan);
+  const cudnnStatus_t status = cudnn().finalize(made.plan.get());
+  // The last step, behind code generation and compilation, fails where there is no driver to load the code.
+  made.loaded = !(status == CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER && target.description);
+  return status == CUDNN_STATUS_SUCCESS || !made.loaded;
+}
+
+/// The plan as it was compiled by an earlier run; false where there is none that cuDNN takes.
+bool recall(const PlanTarget& target, const std::string& key, Descriptor& plan) {
+  const auto json = compiled_plan(key);
+  if (!json) return false;
+  plan = Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+  name_target(target, plan);
+  return cudnn().set_attribute(plan.get(), CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, static_cast<std::int64_t>(json->size()), json->data()) == CUDNN_STATUS_SUCCESS && plan.try_finalize();
+}
+
+bool finish(const PlanTarget& target, Descriptor& config, CudnnPlan& made) {
+  const bool kept = made.runtime_compiled && !target.identity.empty();
+  const std::string key = target.identity + ' ' + to_string(made.pattern) + ' ' + made.name;
+  if (!kept || !recall(target, key, made.plan)) {
+    if (!make(target, config, made)) return false;
+    if (kept && made.loaded) {
+      const auto json = made.plan.get_all<char>(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR);
+      keep_compiled_plan(key, std::string(json.begin(), json.end()));
+    }
+  }
+  if (made.loaded) made.workspace_bytes = static_cast<std::size_t>(made.plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64));
+  return true;
+}
 }  // namespace
 
 namespace {
