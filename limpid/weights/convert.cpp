@@ -17,11 +17,12 @@ bool is_float(DType dtype) { return dtype == DType::f64 || dtype == DType::f32 |
 
 Tensor converted(const std::string& name, const Tensor& tensor, DType dtype) {
   if (!is_float(tensor.dtype()) || tensor.dtype() == dtype) return tensor;
-  Tensor result = tensor.to(dtype);
+  const Tensor result = tensor.to(dtype), before = tensor.to(DType::f64), after = result.to(DType::f64);
   // A number beyond the type's range would silently become infinite: variances do, in f16.
-  for (std::int64_t i = 0; i < tensor.numel(); ++i)
-    require(std::isfinite(result.at(i)) || !std::isfinite(tensor.at(i)), "The tensor ", excerpt(name), " holds ", tensor.at(i), ", which ", name_of(dtype),
-            " cannot. Convert to bf16 or f32.");
+  for (std::int64_t i = 0; i < tensor.numel(); ++i) {
+    const double x = before.data<double>()[i], y = after.data<double>()[i];
+    require(std::isfinite(y) || !std::isfinite(x), "The tensor ", excerpt(name), " holds ", x, ", which ", name_of(dtype), " cannot. Convert to bf16 or f32.");
+  }
   return result;
 }
 
