@@ -2,7 +2,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: demo test build dependencies sanitize bench clean
+.PHONY: demo test build dependencies sanitize bench bench-ops bench-race clean
 
 demo: build
 	$(BUILD)/limpid explain images/french_horn.png --output $(BUILD)/french_horn.limpid.png
@@ -24,13 +24,18 @@ sanitize: dependencies
 	cmake --build --preset sanitize --parallel $(JOBS)
 	ctest --preset sanitize
 
-# Google Benchmarks of ops and jobs, then the race against PyTorch + Captum, which makes a Python environment of 2 GB first.
-# WEIGHTS: a ResNet-18 file; INPUT: a .npy picture [1,3,224,224] for networks that the shared references do not cover.
-WEIGHTS ?= models/resnet18_imagenette.f16.safetensors
-bench: build
-	$(BUILD)/bench/limpid_bench --benchmark_min_time=1
+# Google Benchmarks of ops, shortcuts and jobs, then the race against PyTorch + Captum, which makes a Python environment of 2 GB first. About 40 minutes on two cores.
+# BENCH: a filter of the Google Benchmarks' names; RACE: options of bench/peers/race.py (a subset: RACE='--arch resnet18 --jobs ig,gradcam').
+BENCH ?= -efficientnet|batch:8|occlusion_15_8
+RACE ?= --precision f32,bf16 --batch 1
+bench: build bench-ops bench-race
+
+bench-ops: build
+	$(BUILD)/bench/limpid_bench --benchmark_filter='$(BENCH)' --benchmark_min_time=0.2 --benchmark_out=$(BUILD)/bench.json
+
+bench-race: build
 	bench/peers/make_env.sh
-	bench/peers/.venv/bin/python bench/peers/race.py --arch resnet18 --weights $(WEIGHTS) --threads 2
+	bench/peers/.venv/bin/python bench/peers/race.py --limpid $(BUILD)/bench/limpid_job --output $(BUILD)/race --resume $(RACE)
 
 clean:
 	rm -rf $(BUILD) build-sanitize

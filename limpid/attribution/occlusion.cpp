@@ -56,6 +56,29 @@ std::pair<Tensor, std::int64_t> feature_groups(const Tensor& mask, const Shape& 
   return {groups, *high - *low + 1};
 }
 
+/// The rectangles that the features lie in, in every sample, where each is a small part of the picture; else null. They become part of the graph, so
+/// that only what a feature can reach is computed again.
+std::shared_ptr<const std::vector<Box>> local_boxes(const Tensor& groups, std::int64_t count) {
+  const Shape& s = groups.shape();
+  auto boxes = std::make_shared<std::vector<Box>>(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < groups.numel(); ++i) {
+    Box& box = (*boxes)[static_cast<std::size_t>(groups.data<std::int64_t>()[i])];
+    const auto grow = [](std::array<std::int32_t, 2>& range, std::int64_t at) {
+      const auto first = static_cast<std::int32_t>(at);
+      range = range[0] == range[1] ? std::array{first, first + 1} : std::array{std::min(range[0], first), std::max(range[1], first + 1)};
+    };
+    grow(box.rows, i / s[3] % s[2]);
+    grow(box.columns, i % s[3]);
+  }
+  std::int64_t rows = 0, columns = 0;
+  for (const Box& box : *boxes) {
+    rows = std::max<std::int64_t>(rows, box.rows[1] - box.rows[0]);
+    columns = std::max<std::int64_t>(columns, box.columns[1] - box.columns[0]);
+  }
+  // One crop serves all features. Where the largest takes half of the picture it gains nothing, and the mask need not be compiled in.
+  return 2 * rows * columns < s[2] * s[3] ? boxes : nullptr;
+}
+
 }  // namespace
 
 Attribution feature_ablation(const Explainer& explainer, const Tensor& inputs, const FeatureAblationOptions& options, const RunOptions& run) {
@@ -64,7 +87,7 @@ Attribution feature_ablation(const Explainer& explainer, const Tensor& inputs, c
   const auto [mask, count] = feature_groups(options.feature_mask, inputs.shape());
   const Value groups = a.bind_indices("feature_mask", mask);
 
-  const Value ablated = ablate_features(a.input, baseline, groups, count);  // [N,..] -> [N*S,..]
+  const Value ablated = ablate_features(a.input, baseline, groups, count, local_boxes(mask, count));  // [N,..] -> [N*S,..]
   const Value scores = collect(a.score(ablated));
   const Value score = a.score(a.input);
   return a.run(scatter_features(score, scores, groups), score);

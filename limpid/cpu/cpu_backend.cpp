@@ -93,7 +93,7 @@ class CpuProgram : public Program {
     return text;
   }
 
-  Tensor download(const Workspace& workspace, int output) const override {
+  Tensor download(Workspace& workspace, int output) const override {
     const Operand& result = lowering_.results[static_cast<std::size_t>(output)];
     const int id = outputs_[static_cast<std::size_t>(output)];
     Tensor t(graph_->value(id).shape.with_outer(options_.batch));

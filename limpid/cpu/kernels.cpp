@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace limpid::cpu::kernels {
 namespace {
@@ -122,29 +123,50 @@ void path_point(const float* b, const float* x, void* out, bool narrow, std::int
   });
 }
 
-void occlude(const float* x, const float* b, void* out, bool narrow, const WindowGrid& grid, std::int64_t window) {
-  const std::int64_t rows = grid.row.extent, columns = grid.column.extent;
+void occlude_line(const float* x, const float* b, void* out, bool narrow, const WindowGrid& grid, const WindowGrid::Place& window, std::int64_t channel, std::int64_t row, std::int64_t left, std::int64_t count) {
   typed(narrow, [&](auto tag) {
     using T = decltype(tag);
     T* to = static_cast<T*>(out);
-    const WindowGrid::Place place = grid.at(window);
-    const std::int64_t first = place.column * grid.column.stride, last = std::min(first + grid.column.size, columns);
-    parallel_for(grid.channel.extent * rows, [&](std::int64_t line) {
-      const float *in = x + line * columns, *hidden = b + line * columns;
-      T* row = to + line * columns;
-      for (std::int64_t i = 0; i < columns; ++i) row[i] = T(in[i]);
-      if (grid.channel.covers(place.channel, line / rows) && grid.row.covers(place.row, line % rows))
-        for (std::int64_t i = first; i < last; ++i) row[i] = T(hidden[i]);
-    });
+    const float *in = x + row * grid.column.extent + left, *hidden = b + row * grid.column.extent + left;
+    for (std::int64_t i = 0; i < count; ++i) to[i] = T(in[i]);
+    if (!grid.channel.covers(window.channel, channel) || !grid.row.covers(window.row, row)) return;
+    const std::int64_t begin = window.column * grid.column.stride - left, end = std::min(begin + grid.column.size, count);
+    for (std::int64_t i = std::max(begin, std::int64_t{0}); i < end; ++i) to[i] = T(hidden[i]);
   });
 }
 
-void ablate(const float* x, const float* b, const std::int64_t* groups, void* out, bool narrow, std::int64_t n, std::int64_t feature) {
+void ablate_line(const float* x, const float* b, const std::int64_t* groups, void* out, bool narrow, std::int64_t n, std::int64_t feature) {
   typed(narrow, [&](auto tag) {
     using T = decltype(tag);
-    in_blocks(n, [&](auto begin, auto end) {
-      for (std::int64_t i = begin; i < end; ++i) at<T>(out, 0)[i] = T(groups[i] == feature ? b[i] : x[i]);
-    });
+    for (std::int64_t i = 0; i < n; ++i) static_cast<T*>(out)[i] = T(groups[i] == feature ? b[i] : x[i]);
+  });
+}
+
+void patch_line(const void* crop, const void* full, void* out, bool narrow, std::int64_t rows, std::int64_t columns, const Rectangle& from, const Rectangle& to, std::int64_t block,
+                std::int64_t channels, float outside) {
+  typed(narrow, [&](auto tag) {
+    using T = decltype(tag);
+    T* line = static_cast<T*>(out);
+    const auto fill = [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t x = begin; x < end; ++x)
+        for (std::int64_t c = 0; c < block; ++c) line[x * block + c] = T(c < channels ? outside : 0.f);
+    };
+    const auto copy = [&](std::int64_t begin, std::int64_t end, const T* source, std::int64_t first) {  // source: a row of pixels, the picture's column `first` first
+      if (begin < end) std::memcpy(line + begin * block, source + (to.left + begin - first) * block, static_cast<std::size_t>((end - begin) * block) * sizeof(T));
+    };
+    const std::int64_t y = to.top, begin = std::clamp<std::int64_t>(-to.left, 0, to.columns), end = std::clamp<std::int64_t>(columns - to.left, 0, to.columns);
+    if (y < 0 || y >= rows || begin >= end) return fill(0, to.columns);
+    fill(0, begin);
+    const T* behind = at<T>(full, y * columns * block);
+    if (y >= from.top && y < from.top + from.rows) {
+      const std::int64_t first = std::clamp(from.left - to.left, begin, end), last = std::clamp(from.left + from.columns - to.left, begin, end);
+      copy(begin, first, behind, 0);
+      copy(first, last, at<T>(crop, (y - from.top) * from.columns * block), from.left);
+      copy(last, end, behind, 0);
+    } else {
+      copy(begin, end, behind, 0);
+    }
+    fill(end, to.columns);
   });
 }
 

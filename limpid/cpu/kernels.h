@@ -11,6 +11,10 @@ enum class Binary { add, sub, mul };
 void activation(const void* x, void* y, bool narrow, std::int64_t n, Activation kind);
 /// dx may be dy. `more` (or null) is added to dy first.
 void activation_backward(const void* y, const void* dy, const void* more, void* dx, bool narrow, std::int64_t n, Activation kind, ReluRule rule);
+/// Bit i of byte j: whether the unit with output y[8j + i] is active; (n + 7) / 8 bytes.
+void relu_mask(const void* y, std::uint8_t* mask, bool narrow, std::int64_t n, Activation kind);
+/// activation_backward with the mask in the place of y.
+void masked_backward(const std::uint8_t* mask, const void* dy, const void* more, void* dx, bool narrow, std::int64_t n, ReluRule rule);
 void binary(Binary op, const float* a, const float* b, float* out, std::int64_t n);
 /// out = a + b; out may be a.
 void add(const void* a, const void* b, void* out, bool narrow, std::int64_t n);
@@ -21,10 +25,18 @@ void accumulate(float* total, const void* x, bool narrow, std::int64_t n, float 
 
 /// out = b + alpha * (x - b)
 void path_point(const float* b, const float* x, void* out, bool narrow, std::int64_t n, float alpha);
-/// x with window number `window` of the grid taken from b; all [C,H,W] in plain layout.
-void occlude(const float* x, const float* b, void* out, bool narrow, const WindowGrid& grid, std::int64_t window);
-/// x with the elements whose group is `feature` taken from b.
-void ablate(const float* x, const float* b, const std::int64_t* groups, void* out, bool narrow, std::int64_t n, std::int64_t feature);
+/// A rectangle of a picture.
+struct Rectangle { std::int64_t top, left, rows, columns; };
+/// A line of the picture x, with window number `window` of the grid taken from b: row `row` of a channel, `count` columns from `left` on. x and b: the
+/// planes of that channel.
+void occlude_line(const float* x, const float* b, void* out, bool narrow, const WindowGrid& grid, const WindowGrid::Place& window, std::int64_t channel, std::int64_t row, std::int64_t left, std::int64_t count);
+/// n elements of x, with those whose group is `feature` taken from b.
+void ablate_line(const float* x, const float* b, const std::int64_t* groups, void* out, bool narrow, std::int64_t n, std::int64_t feature);
+
+/// One line of a patch (ops::patch) in a layout of `block` channels side by side: row `to.top` of the picture, from column to.left on.
+/// crop and full: the channels' planes; `outside` goes to the first `channels` of each block.
+void patch_line(const void* crop, const void* full, void* out, bool narrow, std::int64_t rows, std::int64_t columns, const Rectangle& from, const Rectangle& to, std::int64_t block,
+                std::int64_t channels, float outside);
 
 /// The points of a stride, side by side as channels of a coarse grid, to their places: fine[r][c][y][x] = coarse[r][y/s][x/s][(c*s + y%s)*s + x%s].
 /// The coarse channels lie in blocks of `block`.

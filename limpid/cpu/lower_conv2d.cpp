@@ -22,14 +22,15 @@ memory::dims weight_dims(const Shape& w, std::int64_t groups) {
 memory::desc any(const memory::dims& dims, memory::data_type type) { return {dims, type, memory::format_tag::any}; }
 
 /// F(4x4, 3x3) does a quarter of the multiplications. Measured on AVX-512 without AMX against direct's 165-190 GFLOP/s a core: 350-450 from 28x28
-/// points on, 250-350 at 14x14, 260 with 32 channels; at 7x7 it loses with two rows and gains a fifth with ten. Only sweeps use it: the packed weights
+/// points on, 250-350 at 14x14, 260 with 32 channels; at 7x7 it gains with ten rows and more. Only sweeps use it: the packed weights
 /// are four times as large. The rule must not depend on how a batch is cut, so rows do not enter it.
 bool winograd_pays(const Lowering& l, const Node& n, int image) {
   if (!has_winograd || l.options().precision != Precision::f32 || !l.in_sweep(image)) return false;
   const auto& a = n.as<Conv2dAttributes>();
   const Shape &x = l.graph().value(image).shape, &w = l.graph().value(n.inputs[1]).shape;
-  const Axis square{3, 1, 1, 1, 1};
-  return a.groups == 1 && a.rows == square && a.columns == square && x[1] >= 14 && x[2] >= 14 && w[0] >= 32 && w[1] >= 32 && w[0] % 16 == 0 && w[1] % 16 == 0;
+  for (const auto& [axis, extent] : {std::pair{a.rows, x[1]}, std::pair{a.columns, x[2]}})
+    if ((axis != Axis{3, 1, 1, 1, 1} && axis != Axis{3, 1, 0, 0, 1}) || axis.out(extent) < 7) return false;
+  return a.groups == 1 && w[0] >= 32 && w[1] >= 32 && w[0] % 16 == 0 && w[1] % 16 == 0;
 }
 
 /// oneDNN's implementations without generated code for the shape: a tenth of the speed and less.

@@ -23,6 +23,16 @@ void lower_activation(Lowering& l, const Node& n) {
         {in, l.at(y)});
 }
 
+/// One bit an element, in the order in which y's elements lie; the mask's operand carries y's layout.
+void lower_relu_mask(Lowering& l, const Node& n) {
+  const Operand y = l.at(n.inputs[0]);
+  const bool narrow = is_narrow(y.desc);
+  const std::int64_t count = elements(y.desc);
+  l.add("relu_mask",
+        [=, kind = n.as<ActivationAttributes>().activation](std::span<void* const> p, std::int64_t, std::int64_t) { kernels::relu_mask(p[0], static_cast<std::uint8_t*>(p[1]), narrow, count, kind); },
+        {y, l.define(n.outputs[0], y.desc, static_cast<std::size_t>(count + 7) / 8)});
+}
+
 void lower_activation_backward(Lowering& l, const Node& n) {
   const auto a = n.as<ActivationAttributes>();
   const int y = n.inputs[0], dy = n.inputs[1], dx = n.outputs[0];
@@ -33,8 +43,12 @@ void lower_activation_backward(Lowering& l, const Node& n) {
   if (!(own && l.take_over(dx, dy))) l.define(dx, desc);
   const bool narrow = is_narrow(desc);
   const std::int64_t count = elements(desc);
+  const bool masked = l.graph().value(y).kind == Kind::index;
   l.add("activation_backward",
-        [=](std::span<void* const> p, std::int64_t, std::int64_t) { kernels::activation_backward(p[0], p[1], p[2], p[3], narrow, count, a.activation, a.rule); },
+        [=](std::span<void* const> p, std::int64_t, std::int64_t) {
+          if (masked) kernels::masked_backward(static_cast<const std::uint8_t*>(p[0]), p[1], p[2], p[3], narrow, count, a.rule);
+          else kernels::activation_backward(p[0], p[1], p[2], p[3], narrow, count, a.activation, a.rule);
+        },
         {l.at(y), gradient, more, l.at(dx)});
 }
 

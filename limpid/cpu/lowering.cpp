@@ -28,6 +28,7 @@ Rule rule_for(const OpDef* op) {
                                                         {&ops::linear, lower_linear},
                                                         {&ops::linear_backward, lower_linear_backward},
                                                         {&ops::activation, lower_activation},
+                                                        {&ops::relu_mask, lower_relu_mask},
                                                         {&ops::activation_backward, lower_activation_backward},
                                                         {&ops::add, lower_binary},
                                                         {&ops::sub, lower_binary},
@@ -39,6 +40,7 @@ Rule rule_for(const OpDef* op) {
                                                         {&ops::path_points, lower_source},
                                                         {&ops::occlude_windows, lower_source},
                                                         {&ops::ablate_features, lower_source},
+                                                        {&ops::patch, lower_patch},
                                                         {&ops::weighted_sum, lower_weighted_sum}};
   for (const auto& [known, rule] : rules)
     if (known == op) return rule;
@@ -67,6 +69,11 @@ const Node* Lowering::next_backward(int id) const {
     else if (in >= 0 && !placed(in)) return nullptr;
   }
   return reads ? next_ : nullptr;
+}
+
+const Node* Lowering::next_mask(int id, Activation kind) const {
+  const bool found = options_.fuse_backward && next_ && next_->op == &ops::relu_mask && next_->inputs[0] == id && next_->as<ActivationAttributes>().activation == kind;
+  return found && kind != Activation::none ? next_ : nullptr;
 }
 
 void Lowering::fuse(const Node& next) {
@@ -122,17 +129,19 @@ Operand Lowering::use_plain(int id) {
   return kind == Kind::real ? use(id, plain(id)) : at(id);
 }
 
-Operand Lowering::define(int id, const memory::desc& desc) {
+Operand Lowering::define(int id, const memory::desc& desc) { return define(id, desc, desc.get_size()); }
+
+Operand Lowering::define(int id, const memory::desc& desc, std::size_t bytes) {
   const auto& life = schedule_.lifetimes[static_cast<std::size_t>(id)];
   Operand& own = values_[static_cast<std::size_t>(id)];
   own = {desc, static_cast<int>(buffers.size()), {}, {}};
-  buffers.push_back({desc.get_size(), std::min(life.first, step_), life.last});
+  buffers.push_back({bytes, std::min(life.first, step_), life.last});
   return own;
 }
 
 bool Lowering::take_over(int id, int other) {
   const auto &life = schedule_.lifetimes[static_cast<std::size_t>(id)], &old = schedule_.lifetimes[static_cast<std::size_t>(other)];
-  if (old.last != step_ + (fused_ ? 1 : 0) || graph_.value(id).rows != graph_.value(other).rows || graph_.producer(other).op == &ops::input) return false;
+  if (old.last > step_ + (fused_ ? 1 : 0) || graph_.value(id).rows != graph_.value(other).rows || graph_.producer(other).op == &ops::input) return false;
   values_[static_cast<std::size_t>(id)] = at(other);
   auto& buffer = buffers[static_cast<std::size_t>(at(other).buffer)];
   buffer.last = std::max(buffer.last, life.last);
@@ -164,6 +173,8 @@ void Lowering::run() {
       next_ = k + 1 < order.size() ? &graph_.node(order[k + 1]) : nullptr;
       if (fused_ == &node) {
         fused_ = nullptr;
+        for (int id : node.inputs)
+          if (id >= 0) copies_[static_cast<std::size_t>(id)].clear();
         ++step_;
         continue;
       }

@@ -59,6 +59,8 @@ class Lowering {
   Operand use(int id, const memory::desc& desc);
   /// Gives value `id` a layout and a buffer of its own.
   Operand define(int id, const memory::desc& desc);
+  /// The same, for a value that takes `bytes` however its elements lie.
+  Operand define(int id, const memory::desc& desc, std::size_t bytes);
   /// Gives value `id` the buffer of `other`, which dies here (or in the node that was taken in). False when something still needs `other`.
   bool take_over(int id, int other);
   /// The value, or constant, as reference kernels read it: plain f32, integers and coefficients as they are. Empty for id -1.
@@ -80,6 +82,8 @@ class Lowering {
   /// null otherwise. `fuse` then takes it from the list; its output is defined at the present step.
   const Node* next_backward(int id) const;
   void fuse(const Node& next);
+  /// The relu_mask of `id`, which an activation of that kind gave, when it is next in order; null otherwise.
+  const Node* next_mask(int id, Activation kind) const;
 
   /// Lowers every node.
   void run();
@@ -112,6 +116,13 @@ inline dnnl::primitive_attr user_scratchpad() {
   return attr;
 }
 
+/// The buffer of a relu_mask of y, one bit an element in y's layout.
+inline Operand define_mask(Lowering& l, int y, const Node& mask) {
+  const memory::desc& desc = l.at(y).desc;
+  const auto elements = desc.get_size() / (type_of(desc) == memory::data_type::bf16 ? 2 : 4);
+  return l.define(mask.outputs[0], desc, (elements + 7) / 8);
+}
+
 /// By own kernels for AMX; false where they do not apply.
 bool lower_conv2d_on_tiles(Lowering& l, const Node& n);
 bool lower_conv2d_backward_data_on_tiles(Lowering& l, const Node& n);
@@ -127,12 +138,14 @@ void lower_max_pool_backward(Lowering& l, const Node& n);
 void lower_linear(Lowering& l, const Node& n);
 void lower_linear_backward(Lowering& l, const Node& n);
 void lower_activation(Lowering& l, const Node& n);
+void lower_relu_mask(Lowering& l, const Node& n);
 void lower_activation_backward(Lowering& l, const Node& n);
 void lower_binary(Lowering& l, const Node& n);
 void lower_unary(Lowering& l, const Node& n);
 void lower_global_avg_pool(Lowering& l, const Node& n);
 void lower_global_avg_pool_backward(Lowering& l, const Node& n);
 void lower_source(Lowering& l, const Node& n);
+void lower_patch(Lowering& l, const Node& n);
 void lower_weighted_sum(Lowering& l, const Node& n);
 /// Any op, by its reference kernel in f32 and plain layout.
 void lower_by_reference(Lowering& l, const Node& n);

@@ -1,12 +1,27 @@
 #include <limpid/runtime/attributes.h>
 
 #include <sstream>
+#include <type_traits>
 
 namespace limpid {
 namespace {
 
 void put(std::ostream& out, const Axis& a) { out << a.kernel << 's' << a.stride << 'p' << a.begin << ',' << a.end << 'd' << a.dilation; }
 void put(std::ostream& out, const WindowAxis& a) { out << a.size << '/' << a.stride << '/' << a.extent; }
+
+/// 64 bits that stand for a table of any length (FNV-1a).
+template <class T>
+std::uint64_t digest(const std::vector<T>& table) {
+  static_assert(std::has_unique_object_representations_v<T>);
+  std::uint64_t hash = 14695981039346656037u;
+  const auto* bytes = reinterpret_cast<const unsigned char*>(table.data());
+  for (std::size_t i = 0; i < table.size() * sizeof(T); ++i) hash = (hash ^ bytes[i]) * 1099511628211u;
+  return hash;
+}
+
+void put(std::ostream& out, const Regions& r) {
+  if (r.defined()) out << r.rows << 'x' << r.columns << '#' << r.origins->size() << '.' << digest(*r.origins);
+}
 
 struct Printer {
   std::ostream& out;
@@ -36,8 +51,22 @@ struct Printer {
     put(out, a.grid.row);
     out << ' ';
     put(out, a.grid.column);
+    out << ' ';
+    put(out, a.region);
   }
   void operator()(const FeatureAttributes& a) const { out << a.count; }
+  void operator()(const AblationAttributes& a) const {
+    out << a.count << " boxes=";
+    if (a.boxes) out << digest(*a.boxes);
+    out << ' ';
+    put(out, a.region);
+  }
+  void operator()(const PatchAttributes& a) const {
+    put(out, a.from);
+    out << " to ";
+    put(out, a.to);
+    out << " outside=" << a.outside;
+  }
 };
 
 }  // namespace

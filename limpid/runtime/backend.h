@@ -3,6 +3,8 @@
 #include <limpid/runtime/device.h>
 #include <limpid/runtime/schedule.h>
 
+#include <algorithm>
+#include <functional>
 #include <memory>
 
 namespace limpid {
@@ -34,8 +36,18 @@ class Program {
   /// Runs a phase. For the body: the rows [first_row, first_row + rows) of the sweep, rows <= chunk; the first call (first_row 0) starts
   /// with the reducers' results at zero.
   virtual void run(Workspace& workspace, Phase phase, std::int64_t first_row, std::int64_t rows) const = 0;
+  /// One batch whole: the prologue, the body over `rows` rows of the sweep in passes of `chunk`, the epilogue. Calls `before_pass` with a
+  /// pass's first row before it starts (once for all of them where they are one launch); it may throw, which ends the run.
+  virtual void run_batch(Workspace& workspace, std::int64_t rows, std::int64_t chunk, const std::function<void(std::int64_t first_row)>& before_pass) const {
+    run(workspace, Phase::prologue, 0, 0);
+    for (std::int64_t row = 0; row < rows; row += chunk) {
+      before_pass(row);
+      run(workspace, Phase::body, row, std::min(chunk, rows - row));
+    }
+    run(workspace, Phase::epilogue, 0, 0);
+  }
   /// Output number `output`: [batch, ...] in f32 (f64 for an f64 program).
-  virtual Tensor download(const Workspace& workspace, int output) const = 0;
+  virtual Tensor download(Workspace& workspace, int output) const = 0;
 };
 
 class Backend {
@@ -44,9 +56,13 @@ class Backend {
   virtual std::string_view name() const = 0;
   /// The devices it found; empty where it cannot run.
   virtual std::vector<DeviceInfo> devices() const = 0;
+  /// Why there are none, in a sentence that says what to do.
+  virtual std::string why_none() const { return "No device was found."; }
   virtual bool supports(Precision precision) const = 0;
   /// Sweep rows beyond which larger chunks gain nothing.
   virtual std::int64_t preferred_chunk() const = 0;
+  /// Bytes of an element of an `index` value that the graph computes (pool taps, ReLU masks), at most.
+  virtual std::size_t index_bytes() const { return 1; }
   /// The memory budget when the caller names none, in bytes.
   virtual std::size_t default_budget() const = 0;
   /// The graph is already rewritten by the passes and free of dead nodes.

@@ -46,7 +46,7 @@ BackendChoice choose_backend(std::string_view device) {
       require(device == "cuda", "There is no device '", device, "'; use cuda:0, cuda:1, ...");
     }
     if (!cuda_backend()) fail(ErrorCode::not_found, "This build of limpid has no CUDA backend; use --device cpu.");
-    if (!cuda_found) fail(ErrorCode::not_found, "No usable NVIDIA GPU was found; use --device cpu.");
+    if (!cuda_found) fail(ErrorCode::not_found, cuda_backend()->why_none());
     if (index >= static_cast<int>(cuda_backend()->devices().size())) fail(ErrorCode::not_found, "There is no device '", device, "'; this machine has ", cuda_backend()->devices().size(), " GPU(s).");
     return {cuda_backend(), index};
   }

@@ -1,5 +1,7 @@
 #pragma once
 // Element types, and the two 16-bit floats as C++ types with conversions (round to nearest even).
+#include <limpid/runtime/host_device.h>
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -29,23 +31,23 @@ constexpr std::string_view name_of(DType t) {
 struct bfloat16 {
   std::uint16_t bits = 0;
   bfloat16() = default;
-  explicit bfloat16(float value) {
+  LIMPID_HD explicit bfloat16(float value) {
     const auto u = std::bit_cast<std::uint32_t>(value);
     if ((u & 0x7fffffffu) > 0x7f800000u) bits = static_cast<std::uint16_t>((u >> 16) | 0x40);  // a NaN stays one
     else bits = static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }
-  operator float() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+  LIMPID_HD operator float() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 };
 
 /// IEEE 754 binary16.
 struct float16 {
   std::uint16_t bits = 0;
   float16() = default;
-  explicit float16(float value);
-  operator float() const;
+  LIMPID_HD explicit float16(float value);
+  LIMPID_HD operator float() const;
 };
 
-inline float16::operator float() const {
+LIMPID_HD inline float16::operator float() const {
   const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16, exponent = (bits >> 10) & 31u, mantissa = bits & 1023u;
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
   if (exponent) return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (mantissa << 13));
@@ -53,7 +55,7 @@ inline float16::operator float() const {
   return sign ? -magnitude : magnitude;
 }
 
-inline float16::float16(float value) {
+LIMPID_HD inline float16::float16(float value) {
   const auto u = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
   if (magnitude >= 0x7f800000u) {  // infinity, NaN

@@ -62,7 +62,7 @@ Executable::Executable(const Graph& graph, std::vector<int> outputs, CompileOpti
 /// The most samples, up to `samples`, that fit the budget with a sweep chunk of one row.
 std::int64_t Executable::fitting_batch(std::int64_t samples) const {
   const std::size_t element = bytes_of(precision_);
-  const auto fits = [&](std::int64_t n) { return estimate_bytes(*graph_, schedule_, n, graph_->sweep() ? 1 : 0, element, options_.passes.plan_memory) <= budget_; };
+  const auto fits = [&](std::int64_t n) { return estimate_bytes(*graph_, schedule_, n, graph_->sweep() ? 1 : 0, element, choice_.backend->index_bytes(), options_.passes.plan_memory) <= budget_; };
   std::int64_t low = 1, high = std::min<std::int64_t>(samples, 256);
   while (low < high) {
     const std::int64_t middle = (low + high + 1) / 2;
@@ -85,13 +85,22 @@ const Executable::Compiled& Executable::compiled(std::int64_t batch) const {
     // The largest chunk that fits by the plan in plain layout, then cut evenly so that the last pass is as full as the others.
     std::int64_t chunk = options_.internal_batch_size ? options_.internal_batch_size : choice_.backend->preferred_chunk();
     chunk = std::clamp<std::int64_t>(chunk, 1, rows);
-    while (chunk > 1 && estimate_bytes(*graph_, schedule_, batch, chunk, element, options_.passes.plan_memory) > budget_) chunk = divide_up(chunk, 2);
+    while (chunk > 1 && estimate_bytes(*graph_, schedule_, batch, chunk, element, choice_.backend->index_bytes(), options_.passes.plan_memory) > budget_) chunk = divide_up(chunk, 2);
     fresh->chunk = divide_up(rows, divide_up(rows, chunk));
   }
   for (;;) {
     fresh->program = choice_.backend->lower(graph_, outputs_, {precision_, choice_.device_index, batch, fresh->chunk, options_.passes.plan_memory, options_.passes.fuse_relu_backward});
     const std::size_t bytes = fresh->program->workspace_bytes();
-    if (bytes <= budget_) break;
+    if (bytes <= budget_) {
+      try {
+        fresh->idle.push_back(fresh->program->make_workspace());
+        break;
+      } catch (const Error& e) {  // the device has less than the budget: half the rows, as long as there are any to leave out
+        if (e.code() != ErrorCode::out_of_memory || fresh->chunk <= 1) throw;
+        fresh->chunk = divide_up(rows, divide_up(rows, divide_up(fresh->chunk, 2)));
+        continue;
+      }
+    }
     if (fresh->chunk <= 1)
       fail(ErrorCode::out_of_memory, "One sample needs ", bytes_text(bytes), " of workspace, more than the budget of ", bytes_text(budget_), "; raise max_memory (--max-memory).");
     // The backend's own layouts and scratchpads took more than the plan: shrink in proportion.
@@ -143,13 +152,9 @@ std::vector<Tensor> Executable::run(std::span<const Tensor> inputs, const RunOpt
       const bool batched = graph_->value(graph_->inputs()[i]).rows == Rows::batch;
       c.program->upload(*workspace, static_cast<int>(i), batched ? inputs[i].rows(first, first + count) : inputs[i]);
     }
-    c.program->run(*workspace, Phase::prologue, 0, 0);
-    const std::int64_t rows = count * sweep;
-    for (std::int64_t row = 0; row < rows; row += c.chunk) {
+    c.program->run_batch(*workspace, count * sweep, c.chunk, [&](std::int64_t row) {
       step((static_cast<double>(first) + static_cast<double>(row) / static_cast<double>(sweep)) / static_cast<double>(samples));
-      c.program->run(*workspace, Phase::body, row, std::min(c.chunk, rows - row));
-    }
-    c.program->run(*workspace, Phase::epilogue, 0, 0);
+    });
     for (std::size_t k = 0; k < outputs_.size(); ++k) parts[k].push_back(c.program->download(*workspace, static_cast<int>(k)));
   }
   step(1);
@@ -172,7 +177,7 @@ std::shared_ptr<const Executable> CompileCache::get(const Graph& graph, std::spa
   text << graph.to_string() << "outputs";
   for (const Value& v : outputs) text << ' ' << v.id;
   text << '\n' << o.device << ' ' << name_of(o.precision) << ' ' << o.threads << ' ' << o.max_memory << ' ' << o.internal_batch_size << ' ' << o.passes.fold_batch_norm
-       << o.passes.fuse_convolution << o.passes.fuse_relu_backward << o.passes.sum_before_linear << o.passes.plan_memory;
+       << o.passes.hoist_linear << o.passes.fuse_convolution << o.passes.fuse_relu_backward << o.passes.keep_masks << o.passes.sum_before_linear << o.passes.crop_windows << o.passes.plan_memory;
   const std::string key = text.str();
   {
     const std::lock_guard lock(mutex_);

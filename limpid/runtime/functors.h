@@ -1,12 +1,8 @@
 #pragma once
 // Arithmetic and index maps, written once: loops on the host and kernels on the device call the same functions.
-#include <cstdint>
+#include <limpid/runtime/host_device.h>
 
-#ifdef __CUDACC__
-#define LIMPID_HD __host__ __device__
-#else
-#define LIMPID_HD
-#endif
+#include <cstdint>
 
 namespace limpid {
 
@@ -36,16 +32,23 @@ LIMPID_HD T activate(T x, Activation a) {
   return a == Activation::relu6 && x > T(6) ? T(6) : x;
 }
 
-/// The gradient that passes a ReLU (or ReLU6) with output y.
+/// Whether the ReLU (or ReLU6) with output y has a slope of one.
 template <class T>
-LIMPID_HD T activate_backward(T y, T dy, Activation a, ReluRule rule) {
-  const bool active = y > T(0) && (a != Activation::relu6 || y < T(6));
+LIMPID_HD bool is_active(T y, Activation a) { return y > T(0) && (a != Activation::relu6 || y < T(6)); }
+
+/// The gradient that passes back through a unit.
+template <class T>
+LIMPID_HD T pass_back(bool active, T dy, ReluRule rule) {
   switch (rule) {
     case ReluRule::guided: return active && dy > T(0) ? dy : T(0);
     case ReluRule::deconvolution: return dy > T(0) ? dy : T(0);
     default: return active ? dy : T(0);
   }
 }
+
+/// The gradient that passes a ReLU (or ReLU6) with output y.
+template <class T>
+LIMPID_HD T activate_backward(T y, T dy, Activation a, ReluRule rule) { return pass_back(is_active(y, a), dy, rule); }
 
 /// The point at `alpha` of the straight path from baseline b to input x.
 template <class T>
@@ -81,6 +84,13 @@ struct WindowGrid {
     return channel.covers(p.channel, c) && row.covers(p.row, y) && column.covers(p.column, x);
   }
 };
+
+/// Where a patch takes an element of a picture from, one row of which is changed within a rectangle.
+enum class PatchSource : std::uint8_t { outside, full, crop };
+LIMPID_HD inline PatchSource patch_source(std::int64_t y, std::int64_t x, std::int64_t rows, std::int64_t columns, std::int64_t crop_y, std::int64_t crop_x, std::int64_t crop_rows, std::int64_t crop_columns) {
+  if (y < 0 || y >= rows || x < 0 || x >= columns) return PatchSource::outside;
+  return y >= crop_y && y < crop_y + crop_rows && x >= crop_x && x < crop_x + crop_columns ? PatchSource::crop : PatchSource::full;
+}
 
 /// Bilinear resampling of an axis, align_corners = false: two points and the weight of the second.
 struct LinearTap { std::int64_t low, high; double weight; };

@@ -24,6 +24,8 @@ Value batch_norm(Value x, Value weight, Value bias, Value mean, Value var, doubl
 // activation.cpp
 Value relu(Value x);
 Value relu6(Value x);
+/// 1 where the ReLU (or ReLU6) that gave y has a slope of one, else 0: an `index` value of y's shape. A backend packs it as it likes.
+Value relu_mask(Value y, Activation kind);
 
 // elementwise.cpp
 Value add(Value a, Value b);
@@ -76,7 +78,11 @@ Value path_points(Value baseline, Value input, Value nodes);
 /// The input with window s replaced by the baseline; S = grid.count().
 Value occlude_windows(Value input, Value baseline, const WindowGrid& grid);
 /// The input with the elements of group s replaced by the baseline; groups: index values of the input's shape, 0 <= group < count = S.
-Value ablate_features(Value input, Value baseline, Value groups, std::int64_t count);
+/// boxes: `count` rectangles that the groups lie in, if they are known; passes may then take the rest of the picture as unchanged.
+Value ablate_features(Value input, Value baseline, Value groups, std::int64_t count, std::shared_ptr<const std::vector<Box>> boxes = {});
+/// For each row of a sweep the rectangle `to` of a picture [C,H,W] of which that row changes the rectangle `from`: elements of `crop` [C,from.rows,
+/// from.columns] where they lie in it, else of `full` (the unchanged picture of the sample), and `outside` beyond the picture -> [C,to.rows,to.columns].
+Value patch(Value crop, Value full, const Regions& from, const Regions& to, double outside = 0);
 /// sum over s of weights[s] * x[., s], accumulated in row order, in f32 or wider; weights: coefficients [S].
 Value weighted_sum(Value x, Value weights);
 /// Scalars of a sweep side by side: [] per sweep row -> [S] per sample.
@@ -90,15 +96,16 @@ Value channel_weighted_sum(Value weights, Value x);
 
 /// The op objects, for passes and backends.
 namespace ops {
-extern const OpDef input, constant, conv2d, conv2d_backward_data, batch_norm, batch_norm_backward, activation, activation_backward, add, sub, mul, scale, abs,
+extern const OpDef input, constant, conv2d, conv2d_backward_data, batch_norm, batch_norm_backward, activation, relu_mask, activation_backward, add, sub, mul, scale, abs,
     max_pool, max_pool_backward, avg_pool, avg_pool_backward, global_avg_pool, global_avg_pool_backward, linear, linear_backward, softmax, softmax_backward,
     reshape, concat, slice, slice_backward, broadcast_channels, sum_channels, select, select_backward, sum, fill_like, interpolate, interpolate_backward,
-    path_points, occlude_windows, ablate_features, weighted_sum, collect, scatter_windows, scatter_features, channel_weighted_sum;
+    path_points, occlude_windows, ablate_features, patch, weighted_sum, collect, scatter_windows, scatter_features, channel_weighted_sum;
 /// Every op above, for tests that go over all of them.
 std::span<const OpDef* const> all();
 }  // namespace ops
 
 // Backward ops that rule books other than the plain one append themselves.
+// y: the activation's output, or its relu_mask.
 Value activation_backward(Value y, Value dy, Activation activation, ReluRule rule);
 
 }  // namespace limpid

@@ -65,11 +65,11 @@ class ReferenceProgram : public Program {
     }
   }
 
-  Tensor download(const Workspace& workspace, int output) const override {
+  Tensor download(Workspace& workspace, int output) const override {
     const int id = outputs_[static_cast<std::size_t>(output)];
     const auto& v = graph_->value(id);
     Tensor t(v.shape.with_outer(options_.batch), dtype_of_value(id));
-    std::memcpy(t.raw(), at(const_cast<Workspace&>(workspace), id), t.bytes());
+    std::memcpy(t.raw(), at(workspace, id), t.bytes());
     return t;
   }
 
@@ -103,6 +103,7 @@ class ReferenceBackend : public Backend {
   }
   bool supports(Precision p) const override { return p == Precision::f32 || p == Precision::f64; }
   std::int64_t preferred_chunk() const override { return 8; }
+  std::size_t index_bytes() const override { return 8; }
   std::size_t default_budget() const override { return std::size_t{2} << 30; }
   std::unique_ptr<Program> lower(std::shared_ptr<const Graph> graph, const std::vector<int>& outputs, const LoweringOptions& options) const override {
     return std::make_unique<ReferenceProgram>(std::move(graph), outputs, options);

@@ -40,13 +40,13 @@ Schedule make_schedule(const Graph& graph, std::span<const int> outputs) {
   return s;
 }
 
-std::size_t estimate_bytes(const Graph& graph, const Schedule& schedule, std::int64_t batch, std::int64_t chunk, std::size_t element, bool share) {
+std::size_t estimate_bytes(const Graph& graph, const Schedule& schedule, std::int64_t batch, std::int64_t chunk, std::size_t element, std::size_t index, bool share) {
   std::vector<BufferRequest> requests;
   for (int id = 0; id < graph.value_count(); ++id) {
     const auto& life = schedule.lifetimes[static_cast<std::size_t>(id)];
     const auto& v = graph.value(id);
     if (!life.stored()) continue;
-    const std::size_t size = v.kind == Kind::real ? element : v.kind == Kind::index && v.rows == Rows::sweep ? 1 : 8;
+    const std::size_t size = v.kind == Kind::real ? element : v.kind == Kind::index && graph.producer(id).op != &ops::input ? index : 8;
     requests.push_back({static_cast<std::size_t>(row_count(v.rows, batch, chunk) * v.shape.numel()) * size, life.first, life.last});
   }
   return plan_memory(requests, share).bytes;

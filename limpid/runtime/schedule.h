@@ -23,9 +23,9 @@ struct Schedule {
 /// Every node of the graph is taken (run passes::eliminate_dead first); `outputs` live to the end.
 Schedule make_schedule(const Graph& graph, std::span<const int> outputs);
 
-/// Bytes that a run needs if every real value takes `element` bytes in plain layout: what the planner gives for `batch` samples and
-/// `chunk` sweep rows.
-std::size_t estimate_bytes(const Graph& graph, const Schedule& schedule, std::int64_t batch, std::int64_t chunk, std::size_t element, bool share);
+/// Bytes that a run needs if every real value takes `element` bytes in plain layout, and every computed integer `index` bytes: what the
+/// planner gives for `batch` samples and `chunk` sweep rows.
+std::size_t estimate_bytes(const Graph& graph, const Schedule& schedule, std::int64_t batch, std::int64_t chunk, std::size_t element, std::size_t index, bool share);
 
 inline std::int64_t row_count(Rows rows, std::int64_t batch, std::int64_t chunk) { return rows == Rows::one ? 1 : rows == Rows::batch ? batch : chunk; }
 

@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 const std::map<std::string, std::set<std::string>> may_include = {
     {"runtime", {}},
     {"cpu", {"runtime"}},
+    {"cuda", {"runtime"}},
     {"weights", {"runtime"}},
     {"nn", {"runtime", "weights"}},
     {"attribution", {"runtime", "weights", "nn"}},

@@ -6,6 +6,7 @@
 #include "graphs.h"
 
 #include <cmath>
+#include <limits>
 
 namespace limpid::testing {
 
@@ -150,9 +151,11 @@ inline std::vector<OpCase> convolution_cases() {
       conv_case("conv_tiles_dilated_asymmetric", {32, 13, 14}, 32, {3, 5}, {{1, 2}, {0, 2}, {3, 1}, {2, 1}}),
       conv_case("conv_tiles_skip_points", {32, 11, 10}, 32, {2, 1}, {{3, 2}}),
       conv_case("conv_tiles_wide_padding", {32, 6, 5}, 32, {2, 2}, {{1, 1}, {2, 3}, {3, 2}}),
-      conv_case("conv_winograd_7", {256, 7, 7}, 512, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
+      conv_case("conv_winograd_own", {256, 7, 7}, 512, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
       // Winograd in a sweep: its transforms cost two digits, and oneDNN blocks its sums by the number of rows.
       conv_case("conv_winograd", {32, 14, 15}, 48, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
+      conv_case("conv_winograd_of_a_crop", {32, 12, 14}, 48, {3, 3}, {}, true, 1e-4),
+      conv_case("conv_winograd_7", {64, 7, 8}, 64, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
       conv_case("conv_winograd_28", {64, 28, 28}, 64, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
   };
   const auto fused = [&](std::string name, Shape x, std::int64_t outs, auto build, double f32 = 2e-5) {
@@ -166,7 +169,8 @@ inline std::vector<OpCase> convolution_cases() {
     c.bf16 = across_kinks;
     cases.push_back(std::move(c));
   };
-  for (const auto& [suffix, x, outs, tolerance] : {std::tuple{"", Shape{10, 7, 9}, std::int64_t{12}, 2e-5}, std::tuple{"_tiles", Shape{32, 5, 7}, std::int64_t{32}, 2e-5}, std::tuple{"_winograd", Shape{32, 14, 14}, std::int64_t{32}, 1e-4}}) {
+  for (const auto& [suffix, x, outs, tolerance] : {std::tuple{"", Shape{10, 7, 9}, std::int64_t{12}, 2e-5}, std::tuple{"_tiles", Shape{32, 5, 7}, std::int64_t{32}, 2e-5}, std::tuple{"_winograd", Shape{32, 14, 14}, std::int64_t{32}, 1e-4},
+                                                   std::tuple{"_winograd_own", Shape{128, 7, 9}, std::int64_t{128}, 1e-4}}) {
     fused(std::string("relu") + suffix, x, outs, [](Value a, Value, auto conv) { return relu(conv(a)); }, tolerance);
     fused(std::string("relu6") + suffix, x, outs, [](Value a, Value, auto conv) { return relu6(conv(a)); }, tolerance);
     fused(std::string("addend_dies") + suffix, x, outs, [](Value a, Value b, auto conv) { return relu(conv(a) + b); }, tolerance);
@@ -219,6 +223,12 @@ inline std::vector<OpCase> elementwise_cases() {
   both("abs", [](Value a, Value) { return abs(a); }, false);
   both("relu", [](Value a, Value) { return relu(a); });
   both("relu6", [](Value a, Value) { return relu6(scale(a, 4)); });
+  for (const ReluRule rule : {ReluRule::plain, ReluRule::guided}) {
+    const std::string suffix = rule == ReluRule::plain ? "" : "_guided";
+    both("relu_mask" + suffix, [=](Value a, Value b) { return activation_backward(relu_mask(relu(a), Activation::relu), b, Activation::relu, rule); }, false);
+    both("relu6_mask" + suffix, [=](Value a, Value b) { return activation_backward(relu_mask(relu6(scale(a, 9)), Activation::relu6), b, Activation::relu6, rule); }, false);
+    cases.back().bf16 = 0.3;  // one unit in a hundred across its kink
+  }
   both("relu_guided", [](Value a, Value b) { return relu(a) - relu(b) * relu(a); }, true, RuleBook::guided());
   both("relu_deconvolution", [](Value a, Value b) { return relu(a) - relu(b) * relu(a); }, true, RuleBook::deconvolution());
   both("relu_read_twice", [](Value a, Value b) { const Value y = relu(a); return y * b + scale(y, 3); });
@@ -229,7 +239,7 @@ inline std::vector<OpCase> elementwise_cases() {
   };
   both("batch_norm", [=](Value a, Value) { return norm(a); });
   both("batch_norm_not_folded", [=](Value a, Value b) { return norm(relu(a)) + b; });
-  for (OpCase& c : cases) c.bf16 = across_kinks;
+  for (OpCase& c : cases) c.bf16 = std::max(c.bf16, across_kinks);
   return cases;
 }
 
@@ -275,6 +285,30 @@ inline std::vector<OpCase> sweep_cases() {
   };
   for (const auto& [name, g] : {std::pair{"occlude_windows_and_scatter", grid}, std::pair{"occlude_windows_by_channels", channels}})
     cases.push_back(source(name, {image, image, base}, [=](std::span<const Value> v) { return scatter_windows(v[2], collect(score(occlude_windows(v[0], v[1], g))), g); }));
+  // Patches that begin before, end behind and hold the crops, in the layouts of an image and of a network's pictures.
+  const auto regions = [](std::int64_t rows, std::int64_t columns, std::int64_t down, std::int64_t right, std::int64_t top, std::int64_t left) {
+    auto origins = std::make_shared<std::vector<std::array<std::int32_t, 2>>>();
+    for (std::int64_t w = 0; w < 9; ++w) origins->push_back({static_cast<std::int32_t>(top + w % 3 * down), static_cast<std::int32_t>(left + w / 3 * right)});
+    return Regions{rows, columns, std::move(origins)};
+  };
+  const WindowGrid nine{{3, 3, 3}, {5, 3, 11}, {5, 2, 9}};
+  const Regions windows = regions(5, 5, 3, 2, 0, 0), wider = regions(9, 8, 4, 3, -3, -2), within = regions(2, 3, 3, 2, 1, 1), apart = regions(4, 4, 3, 3, 2, -6);
+  for (const auto& [name, to, depth, outside] : {std::tuple{"", wider, std::int64_t{3}, 0.0}, std::tuple{"_within", within, std::int64_t{3}, 0.0}, std::tuple{"_apart", apart, std::int64_t{3}, 0.5},
+                                                    std::tuple{"_of_blocks", wider, std::int64_t{32}, 0.0}, std::tuple{"_of_part_blocks", wider, std::int64_t{19}, -0.5}, std::tuple{"_of_depthwise", apart, std::int64_t{8}, 0.0}})
+    cases.push_back(source(std::string("patch") + name, {image, image}, [=](std::span<const Value> v) {
+      const Value occluded = v[0].graph->append(ops::occlude_windows, {v[0], v[1]}, WindowAttributes{nine, windows});
+      const auto deep = [&](Value x) { return depth == 3 ? x : relu(conv2d(x, weights(x, {depth, 3, 1, 1}))); };
+      return collect(total(patch(deep(occluded), deep(v[0]), windows, to, outside)));
+    }));
+  cases.push_back(source("patch_of_minus_infinity", {image, image}, [=](std::span<const Value> v) {
+    const Value occluded = v[0].graph->append(ops::occlude_windows, {v[0], v[1]}, WindowAttributes{nine, windows});
+    const auto deep = [&](Value x) { return conv2d(x, weights(x, {19, 3, 1, 1})); };
+    const Value pooled = max_pool(patch(deep(occluded), deep(v[0]), windows, regions(5, 5, 3, 2, -1, -1), -std::numeric_limits<double>::infinity()), {{3, 3}, {1, 1}});
+    return collect(total(conv2d(pooled, weights(v[0], {5, 19, 1, 1}))));
+  }));
+  cases.push_back(source("ablate_features_in_regions", {image, image, {{3, 11, 9}, Rows::batch, Kind::index, 9}}, [=](std::span<const Value> v) {
+    return collect(total(v[0].graph->append(ops::ablate_features, {v[0], v[1], v[2]}, AblationAttributes{9, {}, windows})));
+  }));
   for (OpCase& c : cases) c.bf16 = 4e-2;  // differences of scores
   return cases;
 }

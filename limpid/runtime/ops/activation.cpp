@@ -1,4 +1,4 @@
-// ReLU and ReLU6. The backward op reads the output, so that the input need not be kept, and may add a second gradient first.
+// ReLU and ReLU6. The backward op reads the output, or a mask of it, so that the input need not be kept, and may add a second gradient first.
 #include <limpid/runtime/ops/common.h>
 
 namespace limpid {
@@ -20,10 +20,26 @@ Value gradient(Graph& g, const Node& n, Value dy, int) {
   return limpid::activation_backward(output_of(g, n), dy, n.as<ActivationAttributes>().activation, ReluRule::plain);
 }
 
-std::vector<ValueType> infer_backward(const Graph& g, const Node& n) {  // y, dy, and optionally another dy to add
+std::vector<ValueType> infer_mask(const Graph& g, const Node& n) {
+  check_kind(g, n, 0, Kind::real);
+  require(n.as<ActivationAttributes>().activation != Activation::none, "relu_mask: there is no activation.");
+  return {{in(g, n, 0).shape, in(g, n, 0).rows, Kind::index}};
+}
+
+template <class T>
+void mask(const KernelCall& call) {
+  const Activation kind = call.attributes<ActivationAttributes>().activation;
+  const std::int64_t size = call.out_shape().numel();
+  parallel_for(call.rows, [&](std::int64_t r) {
+    for (std::int64_t i = r * size; i < (r + 1) * size; ++i) call.output<std::int64_t>()[i] = is_active(call.input<T>(0)[i], kind);
+  });
+}
+
+std::vector<ValueType> infer_backward(const Graph& g, const Node& n) {  // y or its mask, dy, and optionally another dy to add
   check_same(g, n, 0, 1);
+  check_kind(g, n, 1, Kind::real);
   if (n.has_input(2)) check_same(g, n, 0, 2);
-  return {like(in(g, n, 0))};
+  return {like(in(g, n, 1))};
 }
 
 template <class T>
@@ -31,21 +47,26 @@ void backward(const KernelCall& call) {
   const auto& a = call.attributes<ActivationAttributes>();
   const std::int64_t size = call.out_shape().numel();
   const T* more = call.node.has_input(2) ? call.input<T>(2) : nullptr;
-  parallel_for(call.rows, [&](std::int64_t r) {
-    for (std::int64_t i = r * size; i < (r + 1) * size; ++i)
-      call.output<T>()[i] = activate_backward(call.input<T>(0)[i], call.input<T>(1)[i] + (more ? more[i] : T(0)), a.activation, a.rule);
-  });
+  const auto go = [&](auto active) {
+    parallel_for(call.rows, [&](std::int64_t r) {
+      for (std::int64_t i = r * size; i < (r + 1) * size; ++i) call.output<T>()[i] = pass_back(active(i), call.input<T>(1)[i] + (more ? more[i] : T(0)), a.rule);
+    });
+  };
+  if (call.graph.value(call.node.inputs[0]).kind == Kind::index) go([&](std::int64_t i) { return call.input<std::int64_t>(0)[i] != 0; });
+  else go([&](std::int64_t i) { return is_active(call.input<T>(0)[i], a.activation); });
 }
 
 }  // namespace
 
 const OpDef activation{"activation", infer_forward, gradient, LIMPID_KERNEL(forward)};
+const OpDef relu_mask{"relu_mask", infer_mask, nullptr, LIMPID_KERNEL(mask)};
 const OpDef activation_backward{"activation_backward", infer_backward, nullptr, LIMPID_KERNEL(backward)};
 
 }  // namespace ops
 
 Value relu(Value x) { return x.graph->append(ops::activation, {x}, ActivationAttributes{Activation::relu, ReluRule::plain}); }
 Value relu6(Value x) { return x.graph->append(ops::activation, {x}, ActivationAttributes{Activation::relu6, ReluRule::plain}); }
+Value relu_mask(Value y, Activation kind) { return y.graph->append(ops::relu_mask, {y}, ActivationAttributes{kind, ReluRule::plain}); }
 Value activation_backward(Value y, Value dy, Activation kind, ReluRule rule) {
   return y.graph->append(ops::activation_backward, {y, dy}, ActivationAttributes{kind, rule});
 }

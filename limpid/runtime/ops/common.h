@@ -34,6 +34,19 @@ inline void check_kind(const Graph& g, const Node& n, int i, Kind kind) {
   require(in(g, n, i).kind == kind, n.op->name, ": input ", i, " is of the wrong kind (real, index and coefficient values do not mix).");
 }
 
+inline void check_regions(const Node& n, const Regions& r, std::int64_t sweep) {
+  require(r.defined() && r.rows > 0 && r.columns > 0 && static_cast<std::int64_t>(r.origins->size()) == sweep, n.op->name, ": one region per point of the sweep is needed.");
+}
+inline bool inside(const Regions& r, std::int64_t rows, std::int64_t columns) {
+  return std::all_of(r.origins->begin(), r.origins->end(), [&](const auto& o) { return o[0] >= 0 && o[1] >= 0 && o[0] + r.rows <= rows && o[1] + r.columns <= columns; });
+}
+/// Where the region of a point begins; without regions, at the picture's corner.
+inline std::array<std::int64_t, 2> origin(const Regions& r, std::int64_t point) {
+  if (!r.defined()) return {0, 0};
+  const auto& o = (*r.origins)[static_cast<std::size_t>(point)];
+  return {o[0], o[1]};
+}
+
 /// Input value i of a node as a handle (undefined when absent).
 inline Value input_of(Graph& g, const Node& n, int i) { return n.has_input(i) ? Value{&g, n.inputs[static_cast<std::size_t>(i)]} : Value{}; }
 inline Value output_of(Graph& g, const Node& n, int i = 0) { return {&g, n.outputs[static_cast<std::size_t>(i)]}; }

@@ -24,6 +24,14 @@ void path_kernel(const KernelCall& call) {
   });
 }
 
+/// The shape of what a source writes: the whole picture or a region of it.
+Shape region_shape(const Graph& g, const Node& n, const Shape& x, const Regions& region, std::int64_t sweep) {
+  if (!region.defined()) return x;
+  check_regions(n, region, sweep);
+  require(x.rank() == 3 && inside(region, x[1], x[2]) && in(g, n, 0).rows == Rows::batch, n.op->name, ": a region of ", region.rows, "x", region.columns, " leaves the picture ", x, ".");
+  return Shape{x[0], region.rows, region.columns};
+}
+
 std::vector<ValueType> infer_occlude(const Graph& g, const Node& n) {
   check_same(g, n, 0, 1);
   const Shape& x = in_shape(g, n, 0, 3);
@@ -32,21 +40,38 @@ std::vector<ValueType> infer_occlude(const Graph& g, const Node& n) {
   for (int i = 0; i < 3; ++i)
     require(axes[i]->extent == x[i] && axes[i]->size > 0 && axes[i]->stride > 0 && axes[i]->size <= x[i], "occlude_windows: a window of ", axes[i]->size, " with stride ", axes[i]->stride,
             " does not fit an extent of ", x[i], ".");
-  return {{x, Rows::sweep, Kind::real}};
+  return {{region_shape(g, n, x, n.as<WindowAttributes>().region, grid.count()), Rows::sweep, Kind::real}};
 }
 std::int64_t occlude_sweep(const Graph&, const Node& n) { return n.as<WindowAttributes>().grid.count(); }
 
+/// The input, or the region of it, with baseline elements where `hides(row, point)(channel, y, x, element)`.
+template <class T, class Hides>
+void replace(const KernelCall& call, const Regions& region, Hides hides) {
+  const Shape &s = call.out_shape(), &picture = call.in_shape(0);
+  parallel_for(call.rows, [&](std::int64_t r) {
+    const T *x = call.input<T>(0) + call.row_of(0, r) * picture.numel(), *b = call.input<T>(1) + call.row_of(1, r) * picture.numel();
+    T* to = call.output<T>() + r * s.numel();
+    const std::int64_t point = (call.first_row + r) % call.sweep;
+    const auto hidden = hides(r, point);
+    if (!region.defined() && s.rank() != 3) {
+      for (std::int64_t i = 0; i < s.numel(); ++i) to[i] = hidden(0, 0, 0, i) ? b[i] : x[i];
+      return;
+    }
+    const auto [top, left] = origin(region, point);
+    for (std::int64_t c = 0; c < s[0]; ++c)
+      for (std::int64_t y = top; y < top + s[1]; ++y)
+        for (std::int64_t col = left; col < left + s[2]; ++col) {
+          const std::int64_t i = (c * picture[1] + y) * picture[2] + col;
+          *to++ = hidden(c, y, col, i) ? b[i] : x[i];
+        }
+  });
+}
+
 template <class T>
 void occlude_kernel(const KernelCall& call) {
-  const Shape& s = call.out_shape();
-  const auto& grid = call.attributes<WindowAttributes>().grid;
-  parallel_for(call.rows, [&](std::int64_t r) {
-    const T *x = call.input<T>(0) + call.row_of(0, r) * s.numel(), *b = call.input<T>(1) + call.row_of(1, r) * s.numel();
-    T* to = call.output<T>() + r * s.numel();
-    const WindowGrid::Place window = grid.at((call.first_row + r) % call.sweep);
-    for (std::int64_t c = 0, i = 0; c < s[0]; ++c)
-      for (std::int64_t y = 0; y < s[1]; ++y)
-        for (std::int64_t col = 0; col < s[2]; ++col, ++i) to[i] = grid.covers(window, c, y, col) ? b[i] : x[i];
+  const auto& a = call.attributes<WindowAttributes>();
+  replace<T>(call, a.region, [&](std::int64_t, std::int64_t point) {
+    return [&a, window = a.grid.at(point)](std::int64_t c, std::int64_t y, std::int64_t x, std::int64_t) { return a.grid.covers(window, c, y, x); };
   });
 }
 
@@ -54,18 +79,18 @@ std::vector<ValueType> infer_ablate(const Graph& g, const Node& n) {
   check_same(g, n, 0, 1);
   check_kind(g, n, 2, Kind::index);
   require(in(g, n, 2).shape == in(g, n, 0).shape, "ablate_features: the feature mask ", in(g, n, 2).shape, " differs from the input ", in(g, n, 0).shape, ".");
-  require(n.as<FeatureAttributes>().count > 0, "ablate_features: there are no features.");
-  return {{in(g, n, 0).shape, Rows::sweep, Kind::real}};
+  const auto& a = n.as<AblationAttributes>();
+  require(a.count > 0, "ablate_features: there are no features.");
+  require(!a.boxes || static_cast<std::int64_t>(a.boxes->size()) == a.count, "ablate_features: one box per feature is needed.");
+  return {{region_shape(g, n, in(g, n, 0).shape, a.region, a.count), Rows::sweep, Kind::real}};
 }
-std::int64_t ablate_sweep(const Graph&, const Node& n) { return n.as<FeatureAttributes>().count; }
+std::int64_t ablate_sweep(const Graph&, const Node& n) { return n.as<AblationAttributes>().count; }
 
 template <class T>
 void ablate_kernel(const KernelCall& call) {
-  const std::int64_t size = call.out_shape().numel();
-  parallel_for(call.rows, [&](std::int64_t r) {
-    const T *x = call.input<T>(0) + call.row_of(0, r) * size, *b = call.input<T>(1) + call.row_of(1, r) * size;
-    const std::int64_t *group = call.input<std::int64_t>(2) + call.row_of(2, r) * size, feature = (call.first_row + r) % call.sweep;
-    for (std::int64_t i = 0; i < size; ++i) call.output<T>()[r * size + i] = group[i] == feature ? b[i] : x[i];
+  const std::int64_t size = call.in_shape(0).numel();
+  replace<T>(call, call.attributes<AblationAttributes>().region, [&](std::int64_t r, std::int64_t point) {
+    return [group = call.input<std::int64_t>(2) + call.row_of(2, r) * size, point](std::int64_t, std::int64_t, std::int64_t, std::int64_t i) { return group[i] == point; };
   });
 }
 
@@ -177,13 +202,13 @@ const OpDef channel_weighted_sum{"channel_weighted_sum", infer_channel_weighted,
 }  // namespace ops
 
 Value path_points(Value baseline, Value input, Value nodes) { return input.graph->append(ops::path_points, {baseline, input, nodes}); }
-Value occlude_windows(Value input, Value baseline, const WindowGrid& grid) { return input.graph->append(ops::occlude_windows, {input, baseline}, WindowAttributes{grid}); }
-Value ablate_features(Value input, Value baseline, Value groups, std::int64_t count) {
-  return input.graph->append(ops::ablate_features, {input, baseline, groups}, FeatureAttributes{count});
+Value occlude_windows(Value input, Value baseline, const WindowGrid& grid) { return input.graph->append(ops::occlude_windows, {input, baseline}, WindowAttributes{grid, {}}); }
+Value ablate_features(Value input, Value baseline, Value groups, std::int64_t count, std::shared_ptr<const std::vector<Box>> boxes) {
+  return input.graph->append(ops::ablate_features, {input, baseline, groups}, AblationAttributes{count, std::move(boxes), {}});
 }
 Value weighted_sum(Value x, Value weights) { return x.graph->append(ops::weighted_sum, {x, weights}); }
 Value collect(Value x) { return x.graph->append(ops::collect, {x}); }
-Value scatter_windows(Value base, Value scores, const WindowGrid& grid) { return base.graph->append(ops::scatter_windows, {base, scores}, WindowAttributes{grid}); }
+Value scatter_windows(Value base, Value scores, const WindowGrid& grid) { return base.graph->append(ops::scatter_windows, {base, scores}, WindowAttributes{grid, {}}); }
 Value scatter_features(Value base, Value scores, Value groups) { return base.graph->append(ops::scatter_features, {base, scores, groups}); }
 Value channel_weighted_sum(Value weights, Value x) { return x.graph->append(ops::channel_weighted_sum, {weights, x}); }
 

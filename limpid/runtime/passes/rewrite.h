@@ -22,16 +22,16 @@ class Rewrite {
     }
   }
 
-  /// `replace(node)`: the value to take instead of the node's first output, or an undefined one to copy the node.
+  /// `replace(node)`: the value to take instead of the node's first output, or an undefined one to copy the node. If a node of the same op
+  /// gave that value, its further outputs are taken too.
   template <class Replace>
   std::unique_ptr<Graph> run(Replace replace) {
     for (std::size_t i = 0; i < needed_.size(); ++i) {
       const Node& node = source_.nodes()[i];
       if (!needed_[i] || node.op == &ops::input) continue;
       Value first = replace(node);
-      const bool copied = !first.defined();
-      if (copied) first = copy(node);
-      for (std::size_t k = 0; k < (copied ? node.outputs.size() : 1); ++k) {
+      if (!first.defined()) first = copy(node);
+      for (std::size_t k = 0; k < (target_->producer(first.id).op == node.op ? node.outputs.size() : 1); ++k) {
         at(node.outputs[k]) = {target_.get(), first.id + static_cast<int>(k)};
         if (const auto& name = source_.value(node.outputs[k]).name; !name.empty()) target_->name(at(node.outputs[k]), name);
       }
@@ -55,13 +55,15 @@ class Rewrite {
     return producer.op == &op && uses(id) == 1 && producer.outputs[0] == id ? &producer : nullptr;
   }
 
- private:
+  /// The node as it is, on the new inputs; its first output.
   Value copy(const Node& node) {
     if (node.op == &ops::constant) return target_->constant(node.as<ConstantAttributes>().tensor);
     std::vector<Value> inputs;
     for (int id : node.inputs) inputs.push_back(mapped(id));
     return target_->append(*node.op, inputs, node.attributes);
   }
+
+ private:
   void use(int id) {
     if (id < 0) return;
     ++uses_[static_cast<std::size_t>(id)];
