@@ -20,8 +20,8 @@ Value pictures(Graph& g, const Shape& shape) {
   return conv2d(path_points(from, x, nodes), g.constant(Tensor::full({shape[0], 1, 1, 1}, 0.5)));
 }
 
-/// Runs the sweep that ends in y and reports the steps whose names start with `step`; `work` per row goes into the counter `unit`.
-void measure(benchmark::State& state, Graph& g, Value y, std::string_view step, const char* unit, double work) {
+/// Runs the sweep that ends in y and reports the steps whose names start with `step` (or `also`); `work` per row goes into the counter `unit`.
+void measure(benchmark::State& state, Graph& g, Value y, std::string_view step, const char* unit, double work, std::string_view also = "-", bool fuse = true) {
   const Value weights = g.input("weights", {rows}, Rows::one, Kind::coefficient);
   std::vector<int> outputs{weighted_sum(y, weights).id};
   PassOptions passes;
@@ -29,7 +29,7 @@ void measure(benchmark::State& state, Graph& g, Value y, std::string_view step, 
   const std::shared_ptr<const Graph> graph = passes::run_all(g, outputs, passes, DType::f32);
   const auto precision = state.range(0) ? Precision::bf16 : Precision::f32;
   if (!cpu_backend()->supports(precision)) return state.SkipWithError("this processor has no bf16 arithmetic");
-  const auto program = cpu_backend()->lower(graph, outputs, {precision, 0, 1, rows, true});
+  const auto program = cpu_backend()->lower(graph, outputs, {precision, 0, 1, rows, true, fuse});
   const auto workspace = program->make_workspace();
   for (std::size_t i = 0; i < graph->inputs().size(); ++i) {
     const auto& v = graph->value(graph->inputs()[i]);
@@ -40,7 +40,7 @@ void measure(benchmark::State& state, Graph& g, Value y, std::string_view step, 
   for (auto _ : state) {
     double seconds = 0;
     for (const auto& [name, time] : cpu::timed_run(*program, *workspace, Phase::body, 0, rows))
-      if (name.starts_with(step)) {
+      if (name.starts_with(step) || name.starts_with(also)) {
         seconds += time;
         implementation = name.substr(name.rfind(' ') + 1);
       }
@@ -81,6 +81,19 @@ void conv2d_backward(benchmark::State& state, Convolution c) {
   a.in_rows = a.in_columns = c.extent;
   const Value dx = g.append(ops::conv2d_backward_data, {dy, g.constant(Tensor::full({c.outputs, c.channels, c.kernel, c.kernel}, 0.01))}, a);
   measure(state, g, scale(dx, 2), "conv2d_backward_data", "GFLOP/s", flops(c));
+}
+
+/// The end of a residual block's gradient: transposed convolution, sum with the shortcut's gradient, ReLU backward; as one step or two.
+void conv2d_backward_relu(benchmark::State& state, Convolution c) {
+  Graph g;
+  const std::int64_t outs = (c.extent - 1) / c.stride + 1;
+  const Value dy = pictures(g, {c.outputs, outs, outs}), y = relu(conv2d(dy, g.constant(Tensor::full({c.channels, c.outputs, 1, 1}, 0.01))));
+  const Value more = conv2d(dy, g.constant(Tensor::full({c.channels, c.outputs, 1, 1}, 0.02)));
+  Conv2dAttributes a;
+  a.rows = a.columns = {c.kernel, c.stride, c.kernel / 2, c.kernel / 2, 1};
+  a.in_rows = a.in_columns = c.extent;
+  const Value dx = g.append(ops::conv2d_backward_data, {dy, g.constant(Tensor::full({c.outputs, c.channels, c.kernel, c.kernel}, 0.01))}, a);
+  measure(state, g, activation_backward(y, dx + more, Activation::relu, ReluRule::plain), "conv2d_backward_data", "GFLOP/s", flops(c), "activation_backward", state.range(1) != 0);
 }
 
 /// `passes` over memory of `shape` a row: how often an element is read or written.
@@ -139,6 +152,10 @@ const bool registered = [] {
     add(std::string("conv2d/") + c.name, [c](benchmark::State& s) { conv2d_forward(s, c); });
     add(std::string("conv2d_backward_data/") + c.name, [c](benchmark::State& s) { conv2d_backward(s, c); });
   }
+  for (const Convolution& c : convolutions)
+    if (c.stride == 1 && c.channels == c.outputs)
+      benchmark::RegisterBenchmark((std::string("conv2d_backward_data_and_relu/") + c.name).c_str(), [c](benchmark::State& s) { conv2d_backward_relu(s, c); })
+          ->UseManualTime()->ArgNames({"bf16", "fused"})->Args({0, 0})->Args({0, 1})->Args({1, 0})->Args({1, 1})->Unit(benchmark::kMillisecond);
   const Shape wide{64, 112, 112};
   add("activation", [=](benchmark::State& s) { elementwise(s, "activation ", [](Value x) { return x + relu(x); }, wide, 2); });
   add("activation_backward", [=](benchmark::State& s) {

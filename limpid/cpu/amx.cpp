@@ -232,6 +232,7 @@ void Convolution::multiply(const bfloat16* a, std::int64_t held, std::int64_t fi
                            const bfloat16* weights, bfloat16* y, bfloat16* tail, const Epilogue& e) const {
   const TileState tiles;
   alignas(64) float sums[block * block];
+  const __m512i bound = _mm512_set1_epi16(e.activation == Activation::relu6 ? 0x40c0 : 0x7f81);  // as bf16: six, or behind infinity; positive ones lie as integers do
   const std::int64_t plane = plane_points(held) * pitch_, in_all = s_.pictures * s_.in_rows * s_.in_columns;
   std::int64_t offsets[64];
   for (const Part& part : parts_) {
@@ -273,7 +274,12 @@ void Convolution::multiply(const bfloat16* a, std::int64_t held, std::int64_t fi
             const std::int64_t at = places[i] + out;
             if (places[i] < 0) continue;
             const __m512 first = low(sums + i * block, at), second = high(sums + i * block + 16, at + 16);
-            _mm512_storeu_si512(y + at, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first)));
+            const auto rounded = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first));
+            _mm512_storeu_si512(y + at, rounded);
+            if (e.active) {
+              const __mmask32 bits = _mm512_mask_cmplt_epi16_mask(_mm512_cmpgt_epi16_mask(rounded, _mm512_setzero_si512()), rounded, bound);
+              std::memcpy(e.active + at / 8, &bits, sizeof bits);
+            }
           }
         }
       }

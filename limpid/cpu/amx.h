@@ -44,6 +44,7 @@ class Convolution {
     const std::uint8_t* mask = nullptr;  // or a bit an element: whether it is active
     Activation unit_kind = Activation::relu;
     ReluRule rule = ReluRule::plain;
+    std::uint8_t* active = nullptr;    // gets the mask of the result, a bit an element
   };
   void run(const bfloat16* x, const bfloat16* weights, bfloat16* y, void* scratch, const Epilogue& epilogue) const;
 

@@ -46,6 +46,8 @@ bool lower_conv2d_on_tiles(Lowering& l, const Node& n) {
   const auto& a = n.as<Conv2dAttributes>();
   const int x = n.inputs[0], y = n.outputs[0];
   const auto conv = amx::Convolution::forward(sizes(l, x, y), a.rows, a.columns, thread_count());
+  const Node* mask = l.next_mask(y, a.activation);
+  if (mask) l.fuse(*mask);
   const Operand in = l.use(x, l.working(x)), addend = place(l, y, x, n.has_input(3) ? n.inputs[3] : -1);
   const Operand bias = n.has_input(2) ? l.constant(n.inputs[2], {l.dims(y)[1]}, memory::desc({l.dims(y)[1]}, memory::data_type::f32, memory::format_tag::a)) : Operand{};
   const Operand scratch = l.scratchpad(memory::desc({static_cast<std::int64_t>(conv.scratch_bytes())}, memory::data_type::u8, memory::format_tag::a));
@@ -55,9 +57,10 @@ bool lower_conv2d_on_tiles(Lowering& l, const Node& n) {
           e.bias = static_cast<const float*>(p[4]);
           e.addend = static_cast<const bfloat16*>(p[5]);
           e.activation = activation;
+          e.active = static_cast<std::uint8_t*>(p[6]);
           conv.run(static_cast<const bfloat16*>(p[0]), static_cast<const bfloat16*>(p[1]), static_cast<bfloat16*>(p[2]), p[3], e);
         },
-        {in, arranged(l, n.inputs[1], conv, "tiles"), l.at(y), scratch, bias, addend}, " tiles:amx_bf16");
+        {in, arranged(l, n.inputs[1], conv, "tiles"), l.at(y), scratch, bias, addend, mask ? define_mask(l, y, *mask) : Operand{}}, " tiles:amx_bf16");
   return true;
 }
 

@@ -1,6 +1,7 @@
 // Max pooling and the classifier by oneDNN; global average pooling by own kernels, with f32 on the pooled side.
 #include <limpid/cpu/kernels.h>
 #include <limpid/cpu/lowering.h>
+#include <limpid/runtime/ops.h>
 
 namespace limpid::cpu {
 
@@ -9,10 +10,12 @@ void lower_max_pool(Lowering& l, const Node& n) {
   const int x = n.inputs[0], y = n.outputs[0], taps = n.outputs[1];
   const auto& life = l.schedule().lifetimes[static_cast<std::size_t>(taps)];
   const bool wanted = life.last > life.first;  // a backward op reads which tap won
-  const memory::desc src = l.at(x).desc;
+  // The points of a path lie plain: convolutions on both sides of the pool would each reorder.
+  const Operand in = type_of(l.at(x).desc) == l.real() ? l.use(x, l.working(x)) : l.at(x);
+  const memory::desc src = in.desc;
   const memory::desc dst(l.dims(y), type_of(src), memory::format_tag::any);
   const auto pd = pooling(wanted ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference, src, dst, Geometry(a.rows, a.columns), user_scratchpad());
-  std::vector<std::pair<int, Operand>> arguments{{DNNL_ARG_SRC, l.at(x)}, {DNNL_ARG_DST, l.define(y, pd.dst_desc())}};
+  std::vector<std::pair<int, Operand>> arguments{{DNNL_ARG_SRC, in}, {DNNL_ARG_DST, l.define(y, pd.dst_desc())}};
   if (wanted) arguments.emplace_back(DNNL_ARG_WORKSPACE, l.define(taps, pd.workspace_desc()));
   l.add("max_pool", pd, dnnl::pooling_forward(pd), std::move(arguments));
 }
@@ -67,7 +70,7 @@ memory::desc wanted_layout(const Lowering& l, int id, memory::data_type type) {
     for (int in : reader.inputs) reads |= in == id;
     if (!reads) continue;
     for (int in : reader.inputs)
-      if (in >= 0 && in != id && l.placed(in) && l.graph().value(in).kind == Kind::real && l.graph().value(in).shape == l.graph().value(id).shape)
+      if (in >= 0 && in != id && l.placed(in) && (l.graph().value(in).kind == Kind::real || reader.op == &ops::activation_backward) && l.graph().value(in).shape == l.graph().value(id).shape)
         if (const auto found = l.same_layout(l.at(in).desc, id, type); found.get_size()) return found;
   }
   return l.plain(id, type);

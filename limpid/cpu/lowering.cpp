@@ -71,6 +71,11 @@ const Node* Lowering::next_backward(int id) const {
   return reads ? next_ : nullptr;
 }
 
+const Node* Lowering::next_mask(int id, Activation kind) const {
+  const bool found = options_.fuse_backward && next_ && next_->op == &ops::relu_mask && next_->inputs[0] == id && next_->as<ActivationAttributes>().activation == kind;
+  return found && kind != Activation::none ? next_ : nullptr;
+}
+
 void Lowering::fuse(const Node& next) {
   fused_ = &next;
   shapes_ += " + " + std::string(next.op->name);
@@ -136,7 +141,7 @@ Operand Lowering::define(int id, const memory::desc& desc, std::size_t bytes) {
 
 bool Lowering::take_over(int id, int other) {
   const auto &life = schedule_.lifetimes[static_cast<std::size_t>(id)], &old = schedule_.lifetimes[static_cast<std::size_t>(other)];
-  if (old.last != step_ + (fused_ ? 1 : 0) || graph_.value(id).rows != graph_.value(other).rows || graph_.producer(other).op == &ops::input) return false;
+  if (old.last > step_ + (fused_ ? 1 : 0) || graph_.value(id).rows != graph_.value(other).rows || graph_.producer(other).op == &ops::input) return false;
   values_[static_cast<std::size_t>(id)] = at(other);
   auto& buffer = buffers[static_cast<std::size_t>(at(other).buffer)];
   buffer.last = std::max(buffer.last, life.last);
@@ -168,6 +173,8 @@ void Lowering::run() {
       next_ = k + 1 < order.size() ? &graph_.node(order[k + 1]) : nullptr;
       if (fused_ == &node) {
         fused_ = nullptr;
+        for (int id : node.inputs)
+          if (id >= 0) copies_[static_cast<std::size_t>(id)].clear();
         ++step_;
         continue;
       }

@@ -82,6 +82,8 @@ class Lowering {
   /// null otherwise. `fuse` then takes it from the list; its output is defined at the present step.
   const Node* next_backward(int id) const;
   void fuse(const Node& next);
+  /// The relu_mask of `id`, which an activation of that kind gave, when it is next in order; null otherwise.
+  const Node* next_mask(int id, Activation kind) const;
 
   /// Lowers every node.
   void run();
@@ -112,6 +114,13 @@ inline dnnl::primitive_attr user_scratchpad() {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   return attr;
+}
+
+/// The buffer of a relu_mask of y, one bit an element in y's layout.
+inline Operand define_mask(Lowering& l, int y, const Node& mask) {
+  const memory::desc& desc = l.at(y).desc;
+  const auto elements = desc.get_size() / (type_of(desc) == memory::data_type::bf16 ? 2 : 4);
+  return l.define(mask.outputs[0], desc, (elements + 7) / 8);
 }
 
 /// By own kernels for AMX; false where they do not apply.

@@ -64,6 +64,12 @@ inline __attribute__((always_inline)) void finish(float* v, std::int64_t at, std
     for (std::int64_t c = 0; c < width; ++c) v[c] = activate_backward(e.unit[at + c], v[c], e.unit_kind, e.rule);
   }
   std::memcpy(y + at, v, width * sizeof(float));
+  if (e.active) {
+    unsigned bits = 0;
+    for (std::int64_t c = 0; c < width; ++c) bits |= static_cast<unsigned>(v[c] > 0 && (e.activation != Activation::relu6 || v[c] < 6)) << c;
+    const auto low = static_cast<std::uint16_t>(bits);
+    std::memcpy(e.active + at / 8, &low, sizeof low);
+  }
 }
 
 LIMPID_CLONES void gather_row(const float* from, float* y, std::int64_t plane, std::int64_t rows, std::int64_t columns, std::int64_t tile_row, std::int64_t tile_columns, std::int64_t pitch,

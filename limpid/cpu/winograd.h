@@ -27,6 +27,7 @@ struct Epilogue {
   const std::uint8_t* mask = nullptr;  // or a bit an element: whether it is active
   Activation unit_kind = Activation::relu;
   ReluRule rule = ReluRule::plain;
+  std::uint8_t* active = nullptr;      // gets the mask of the result, a bit an element
 };
 /// [36, tiles, outs] -> y
 void gather(const float* from, float* y, const Sizes& sizes, const Epilogue& epilogue);
