@@ -2,12 +2,13 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: demo test build dependencies sanitize bench bench-ops bench-race clean
+.PHONY: demo test build dependencies sanitize fuzz bench bench-ops bench-race clean
 
 demo: build
 	$(BUILD)/limpid explain images/french_horn.png --output $(BUILD)/french_horn.limpid.png
 	@echo "The picture is $(abspath $(BUILD)/french_horn.limpid.png)"
 
+test: EXTRA = clang libclang-rt-dev
 test: build
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
 
@@ -16,7 +17,7 @@ build: dependencies
 	cmake --build $(BUILD) --parallel $(JOBS)
 
 dependencies:
-	@scripts/install_dependencies.sh
+	@scripts/install_dependencies.sh $(EXTRA)
 
 # The same tests under the address and undefined-behaviour sanitizers; the large references are left to `make test`.
 sanitize: dependencies
@@ -24,11 +25,22 @@ sanitize: dependencies
 	cmake --build --preset sanitize --parallel $(JOBS)
 	ctest --preset sanitize
 
+# Fuzzes each reader of files RUNS times, an hour or more in all; what is found new is kept in build/fuzz/found and goes on from there.
+RUNS ?= 10000000
+fuzz: EXTRA = clang libclang-rt-dev
+fuzz: dependencies
+	cmake -S tests/fuzz -B $(BUILD)/fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++
+	cmake --build $(BUILD)/fuzz --parallel $(JOBS)
+	for target in safetensors npy zip pickle pytorch image; do \
+	  LIMPID_FUZZ_KEEP=$(BUILD)/fuzz/found tests/fuzz/run.sh $(BUILD)/fuzz $$target $(RUNS) || exit 1; \
+	done
+
 # Google Benchmarks of ops, shortcuts and jobs, then the race against PyTorch + Captum, which makes a Python environment of 2 GB first. About 40 minutes on two cores.
 # BENCH: a filter of the Google Benchmarks' names; RACE: options of bench/peers/race.py (a subset: RACE='--arch resnet18 --jobs ig,gradcam').
 BENCH ?= -efficientnet|batch:8|occlusion_15_8
 RACE ?= --precision f32,bf16 --batch 1
 bench: build bench-ops bench-race
+	$(MAKE) bench-race RACE='--precision f32,bf16 --batch 8 --jobs gradcam,saliency,classify'
 
 bench-ops: build
 	$(BUILD)/bench/limpid_bench --benchmark_filter='$(BENCH)' --benchmark_min_time=0.2 --benchmark_out=$(BUILD)/bench.json

@@ -25,7 +25,7 @@ void measure(benchmark::State& state, Graph& g, Value y, std::string_view step, 
   const Value weights = g.input("weights", {rows}, Rows::one, Kind::coefficient);
   std::vector<int> outputs{weighted_sum(y, weights).id};
   PassOptions passes;
-  passes.sum_before_linear = false;  // it would take a last convolution out of the sweep
+  passes.hoist_linear = passes.sum_before_linear = false;  // they would take a first or last linear op out of the sweep
   const std::shared_ptr<const Graph> graph = passes::run_all(g, outputs, passes, DType::f32);
   const auto precision = state.range(0) ? Precision::bf16 : Precision::f32;
   if (!cpu_backend()->supports(precision)) return state.SkipWithError("this processor has no bf16 arithmetic");

@@ -14,24 +14,19 @@ namespace {
 using namespace limpid;
 
 struct Switch {
-  std::string name;
+  const char* name;
   bool PassOptions::* on;
   bool shortcut;  // does less work than the method's formula asks for; the others are how any good engine runs a graph
 };
 
 /// Every pass that can be switched off.
-template <class Options>
-std::vector<Switch> all_switches() {
-  std::vector<Switch> found = {
-      {"fold_batch_norm", &Options::fold_batch_norm, false},       {"fuse_convolution", &Options::fuse_convolution, false},
-      {"fuse_relu_backward", &Options::fuse_relu_backward, false}, {"sum_before_linear", &Options::sum_before_linear, true},
-      {"crop_windows", &Options::crop_windows, true},              {"plan_memory", &Options::plan_memory, false},
-  };
-  if constexpr (requires(Options o) { o.hoist_linear; }) found.push_back({"hoist_linear", &Options::hoist_linear, true});
-  if constexpr (requires(Options o) { o.keep_masks; }) found.push_back({"keep_masks", &Options::keep_masks, true});
-  return found;
-}
-const std::vector<Switch> switches = all_switches<PassOptions>();
+const Switch switches[] = {
+    {"fold_batch_norm", &PassOptions::fold_batch_norm, false},       {"hoist_linear", &PassOptions::hoist_linear, true},
+    {"fuse_convolution", &PassOptions::fuse_convolution, false},     {"keep_masks", &PassOptions::keep_masks, true},
+    {"fuse_relu_backward", &PassOptions::fuse_relu_backward, false}, {"sum_before_linear", &PassOptions::sum_before_linear, true},
+    {"crop_windows", &PassOptions::crop_windows, true},              {"plan_memory", &PassOptions::plan_memory, false},
+};
+static_assert(std::size(switches) == sizeof(PassOptions), "a pass lacks its line in this table");
 
 /// Switches off what `names` lists; `shortcuts` stands for all of them. Throws invalid_argument with near names.
 void switch_off(PassOptions& passes, const std::vector<std::string>& names) {

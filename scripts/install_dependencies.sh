@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs the Debian packages that limpid builds with, if any is missing. Needs root or sudo only then.
+# Installs the Debian packages that limpid builds with, and those named as arguments, if any is missing. Needs root or sudo only then.
 # ocl-icd-opencl-dev: oneDNN's package configuration asks for OpenCL, but the package only recommends it.
 set -eu
-packages="g++ make cmake ninja-build libdnnl-dev ocl-icd-opencl-dev libstb-dev nlohmann-json3-dev libboost-context-dev libcli11-dev libgtest-dev libbenchmark-dev"
+packages="g++ make cmake ninja-build libdnnl-dev ocl-icd-opencl-dev libstb-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev libssl-dev ca-certificates libboost-context-dev libgtest-dev libbenchmark-dev"
 missing=""
-for package in $packages; do
+for package in $packages "$@"; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0

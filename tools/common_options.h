@@ -35,7 +35,12 @@ limpid::CompileOptions compile_options(const CommonOptions& options);
 std::string device_name(const limpid::CompileOptions& options);
 std::string precision_name(const limpid::CompileOptions& options);
 
+/// Fetches what has to be fetched, loads, and says what was done to the file (unless --quiet).
 std::shared_ptr<const limpid::Model> load_model(const CommonOptions& options);
+
+/// Downloads weights that the catalogue knows by this name and that are not here yet, after saying what and how much; for any other name it
+/// does nothing. A file of that name comes first.
+void fetch_if_needed(const std::string& name, bool quiet);
 
 /// A file that the call names and that is missing makes the run fail (exit status 1); a name that is unknown makes the call wrong (2).
 /// This turns the first kind of not_found into io.

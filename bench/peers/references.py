@@ -24,7 +24,9 @@ def weights_of(arch, wanted):
             if path.exists(): return path
     seed = int(wanted.partition(":")[2] or 0) if wanted else 0
     path = CACHE / f"{arch}.random-{seed}.safetensors"
-    if not path.exists(): networks.draw(arch, seed, path)
+    if not path.exists():
+        if not arch.startswith(("resnet", "resnext", "wide_resnet")): raise SystemExit(f"race: no weights of {arch} are at hand and only ResNets can be drawn; name a file with --weights")
+        networks.draw(arch, seed, path)
     return path
 
 

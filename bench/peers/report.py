@@ -25,7 +25,10 @@ def pick(r):
     return {k: v for k, v in found.items() if v}
 
 
-def ms(row): return f"{row['median'] * 1e3:.3g}" if row["median"] < 1 else f"{row['median'] * 1e3:.0f}"
+def number(seconds): return f"{seconds * 1e3:.3g}" if seconds < 1 else f"{seconds * 1e3:.0f}"
+
+
+def ms(row): return number(row["median"])
 
 
 def headline(r):
@@ -37,7 +40,7 @@ def headline(r):
 
 def cell(row, field="median"):
     if not row: return ""
-    return f"{ms(row)} ({row['min'] * 1e3:.3g}–{row['max'] * 1e3:.3g})"
+    return f"{ms(row)} ({number(row['min'])}–{number(row['max'])})"
 
 
 def summary(results):
@@ -85,9 +88,9 @@ def detail(r):
         mib = [f"{w[k] / 2**20:.0f}" if w.get(k) else "" for k in ("process_peak_bytes", "job_peak_bytes")]
         off = f"{w['relative_l2']:.1e}" if w["relative_l2"] is not None else ""
         if "median" in w:
-            q = "–".join(f"{s * 1e3:.4g}" for s in w["quartiles"])
-            times = f"{w['median'] * 1e3:.4g} | {w['min'] * 1e3:.4g} | {q} | {w['max'] * 1e3:.4g} | {statistics.median(w['cpu_seconds']) * 1e3:.4g}"
-        else: times = (f"not timed: {w['note']}" if "note" in w else f"ranked by a quarter of the windows: {w['probed_seconds'] * 1e3:.4g}") + " | | | |"
+            q = "–".join(map(number, w["quartiles"]))
+            times = " | ".join([number(w["median"]), number(w["min"]), q, number(w["max"]), number(statistics.median(w["cpu_seconds"]))])
+        else: times = (f"not timed: {w['note']}" if "note" in w else f"ranked by a quarter of the windows: {number(w['probed_seconds'])}") + " | | | |"
         lines.append(f"| {w['side']} | {w['variant']} | {times} | {w['runs'] or ''} | {mib[0]} | {mib[1]} | {off} |")
     return lines
 

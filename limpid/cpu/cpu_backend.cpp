@@ -159,6 +159,7 @@ class CpuBackend : public Backend {
     return p == Precision::f32 || (p == Precision::bf16 && (isa("avx512_bf16") || isa("amx_bf16")));
   }
   std::int64_t preferred_chunk() const override { return 10; }
+  std::size_t pass_bytes() const override { return std::size_t{64} << 20; }
   std::size_t default_budget() const override { return std::size_t{512} << 20; }
   std::unique_ptr<Program> lower(std::shared_ptr<const Graph> graph, const std::vector<int>& outputs, const LoweringOptions& options) const override {
     return std::make_unique<CpuProgram>(std::move(graph), outputs, options);

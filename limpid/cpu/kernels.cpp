@@ -67,12 +67,18 @@ LIMPID_CLONES void absolute_block(const float* x, float* y, std::int64_t n) { fo
 LIMPID_CLONES void accumulate_block(float* total, const float* x, std::int64_t n, float weight) { for (std::int64_t i = 0; i < n; ++i) total[i] += weight * x[i]; }
 LIMPID_CLONES void accumulate_block(float* total, const bfloat16* x, std::int64_t n, float weight) { for (std::int64_t i = 0; i < n; ++i) total[i] += weight * static_cast<float>(x[i]); }
 
-template <class T>
-inline __attribute__((always_inline)) void path_body(const float* b, const float* x, T* out, std::int64_t n, float alpha) {
-  for (std::int64_t i = 0; i < n; ++i) out[i] = T(limpid::path_point(b[i], x[i], alpha));
+template <Activation kind, class T>
+inline __attribute__((always_inline)) void path_loop(const float* b, const float* x, T* out, std::int64_t n, float alpha) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = T(activate(limpid::path_point(b[i], x[i], alpha), kind));
 }
-LIMPID_CLONES void path_block(const float* b, const float* x, float* out, std::int64_t n, float alpha) { path_body(b, x, out, n, alpha); }
-LIMPID_CLONES void path_block(const float* b, const float* x, bfloat16* out, std::int64_t n, float alpha) { path_body(b, x, out, n, alpha); }
+template <class T>
+inline __attribute__((always_inline)) void path_body(const float* b, const float* x, T* out, std::int64_t n, float alpha, Activation kind) {
+  if (kind == Activation::relu) path_loop<Activation::relu>(b, x, out, n, alpha);
+  else if (kind == Activation::relu6) path_loop<Activation::relu6>(b, x, out, n, alpha);
+  else path_loop<Activation::none>(b, x, out, n, alpha);
+}
+LIMPID_CLONES void path_block(const float* b, const float* x, float* out, std::int64_t n, float alpha, Activation kind) { path_body(b, x, out, n, alpha, kind); }
+LIMPID_CLONES void path_block(const float* b, const float* x, bfloat16* out, std::int64_t n, float alpha, Activation kind) { path_body(b, x, out, n, alpha, kind); }
 
 }  // namespace
 
@@ -116,10 +122,10 @@ void accumulate(float* total, const void* x, bool narrow, std::int64_t n, float 
   });
 }
 
-void path_point(const float* b, const float* x, void* out, bool narrow, std::int64_t n, float alpha) {
+void path_point(const float* b, const float* x, void* out, bool narrow, std::int64_t n, float alpha, Activation kind) {
   typed(narrow, [&](auto tag) {
     using T = decltype(tag);
-    in_blocks(n, [&](auto begin, auto end) { path_block(b + begin, x + begin, at<T>(out, begin), end - begin, alpha); });
+    in_blocks(n, [&](auto begin, auto end) { path_block(b + begin, x + begin, at<T>(out, begin), end - begin, alpha, kind); });
   });
 }
 

@@ -23,8 +23,8 @@ void absolute(const float* x, float* y, std::int64_t n);
 /// total += weight * x
 void accumulate(float* total, const void* x, bool narrow, std::int64_t n, float weight);
 
-/// out = b + alpha * (x - b)
-void path_point(const float* b, const float* x, void* out, bool narrow, std::int64_t n, float alpha);
+/// out = activation(b + alpha * (x - b))
+void path_point(const float* b, const float* x, void* out, bool narrow, std::int64_t n, float alpha, Activation kind);
 /// A rectangle of a picture.
 struct Rectangle { std::int64_t top, left, rows, columns; };
 /// A line of the picture x, with window number `window` of the grid taken from b: row `row` of a channel, `count` columns from `left` on. x and b: the

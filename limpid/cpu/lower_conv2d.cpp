@@ -21,9 +21,10 @@ memory::dims weight_dims(const Shape& w, std::int64_t groups) {
 
 memory::desc any(const memory::dims& dims, memory::data_type type) { return {dims, type, memory::format_tag::any}; }
 
-/// F(4x4, 3x3) does a quarter of the multiplications. Measured on AVX-512 without AMX against direct's 165-190 GFLOP/s a core: 350-450 from 28x28
-/// points on, 250-350 at 14x14, 260 with 32 channels; at 7x7 it gains with ten rows and more. Only sweeps use it: the packed weights
-/// are four times as large. The rule must not depend on how a batch is cut, so rows do not enter it.
+/// F(4x4, 3x3) does a quarter of the multiplications. Measured on two cores with AMX, GFLOP/s (effective) with ten and with twenty rows, against direct's
+/// 390-470: 64 channels, 10x10 outputs of a crop 490, 490; 128 channels, 12x12 750, 1070; 256 channels, 10x10 700, 720, 12x12 985, 1080, 14x14 870, 890;
+/// 512 channels, 7x7 680, 850 (with two rows it loses). Only sweeps use it: the packed weights are four times as large. The rule must not depend on
+/// how a batch is cut, so rows do not enter it.
 bool winograd_pays(const Lowering& l, const Node& n, int image) {
   if (!has_winograd || l.options().precision != Precision::f32 || !l.in_sweep(image)) return false;
   const auto& a = n.as<Conv2dAttributes>();
@@ -212,6 +213,7 @@ void lower_on_fine_grid(Lowering& l, const Node& n) {
 }  // namespace
 
 void lower_conv2d(Lowering& l, const Node& n) {
+  if (lower_conv2d_on_tiles(l, n) || lower_conv2d_by_winograd(l, n)) return;
   const auto& a = n.as<Conv2dAttributes>();
   const auto dims = weight_dims(l.graph().value(n.inputs[1]).shape, a.groups);
   const auto input = [&](int i) { return n.has_input(i) ? n.inputs[static_cast<std::size_t>(i)] : -1; };
@@ -220,6 +222,7 @@ void lower_conv2d(Lowering& l, const Node& n) {
 }
 
 void lower_conv2d_backward_data(Lowering& l, const Node& n) {
+  if (lower_conv2d_backward_data_on_tiles(l, n) || lower_conv2d_backward_data_by_winograd(l, n)) return;
   const auto& a = n.as<Conv2dAttributes>();
   const int dy = n.inputs[0], dx = n.outputs[0];
   const Shape& w = l.graph().value(n.inputs[1]).shape;

@@ -16,7 +16,9 @@ std::int64_t elements(const memory::desc& d) { return static_cast<std::int64_t>(
 void lower_activation(Lowering& l, const Node& n) {
   const int x = n.inputs[0], y = n.outputs[0];
   const Operand in = l.at(x);
-  if (!l.take_over(y, x)) l.define(y, in.desc);
+  const bool in_place = l.take_over(y, x);
+  if (const Node& source = l.graph().producer(x); in_place && source.op == &ops::path_points && activation_behind(l, source) == &n) return;  // done there
+  if (!in_place) l.define(y, in.desc);
   const bool narrow = is_narrow(in.desc);
   const std::int64_t count = elements(in.desc);
   l.add("activation", [=, kind = n.as<ActivationAttributes>().activation](std::span<void* const> p, std::int64_t, std::int64_t) { kernels::activation(p[0], p[1], narrow, count, kind); },

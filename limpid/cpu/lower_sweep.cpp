@@ -1,4 +1,4 @@
-// Sources write the network's input for each row of a chunk, in plain layout and the convolutions' type; weighted_sum adds rows into
+// Sources write the network's input for each row of a chunk, in the convolutions' type (occluded ones in plain layout); weighted_sum adds rows into
 // its sample's accumulator in row order, so that the cut into chunks does not show. Patches are copied line by line.
 #include <limpid/cpu/kernels.h>
 #include <limpid/cpu/lowering.h>
@@ -19,30 +19,50 @@ kernels::Rectangle rectangle(const Regions& r, std::int64_t point, std::int64_t 
 
 }  // namespace
 
+const Node* activation_behind(const Lowering& l, const Node& points) {
+  const Node* reader = nullptr;
+  for (const Node& n : l.graph().nodes())
+    for (int in : n.inputs)
+      if (in == points.outputs[0]) {
+        if (reader || n.op != &ops::activation) return nullptr;
+        reader = &n;
+      }
+  return reader;
+}
+
+/// In the working layout: behind a hoisted prefix the points are pictures of many channels. An activation that alone reads them is formed here.
+void lower_path_points(Lowering& l, const Node& n) {
+  const Graph& g = l.graph();
+  const int baseline = n.inputs[0], x = n.inputs[1], y = n.outputs[0];
+  const Node* behind = activation_behind(l, n);
+  const Activation kind = behind ? behind->as<ActivationAttributes>().activation : Activation::none;
+  const bool picture = g.value(y).shape.rank() == 3, narrow = l.real() == memory::data_type::bf16;
+  const memory::desc out = picture ? l.working(y) : l.plain(y, l.real());
+  const auto ends = [&](int id) { return picture ? memory::desc(l.dims(id), memory::data_type::f32, l.working_tag(l.dims(id)[1])) : l.plain(id); };
+  const std::int64_t sweep = g.sweep(), total = l.options().batch * sweep, chunk = l.options().chunk;
+  const auto size = static_cast<std::int64_t>(out.get_size()) / (narrow ? 2 : 4) / chunk;
+  l.add(behind ? "path_points with activation" : "path_points",
+        [=](std::span<void* const> p, std::int64_t first_row, std::int64_t) {
+          for (std::int64_t r = 0; r < chunk; ++r) {
+            const std::int64_t row = std::min(first_row + r, total - 1), sample = row / sweep;  // a short last pass repeats its last row
+            kernels::path_point(static_cast<const float*>(p[0]) + sample * size, static_cast<const float*>(p[1]) + sample * size, static_cast<char*>(p[3]) + r * size * (narrow ? 2 : 4), narrow,
+                                size, static_cast<float>(static_cast<const double*>(p[2])[row % sweep]), kind);
+          }
+        },
+        {l.use(baseline, ends(baseline)), l.use(x, ends(x)), l.at(n.inputs[2]), l.define(y, out)});
+}
+
 void lower_source(Lowering& l, const Node& n) {
   const Graph& g = l.graph();
-  const int y = n.outputs[0];
-  const bool paths = n.op == &ops::path_points, windows = n.op == &ops::occlude_windows;
-  const int x = paths ? n.inputs[1] : n.inputs[0], baseline = paths ? n.inputs[0] : n.inputs[1];
+  const int x = n.inputs[0], baseline = n.inputs[1], y = n.outputs[0];
+  const bool windows = n.op == &ops::occlude_windows;
   const bool narrow = l.real() == memory::data_type::bf16;
   std::vector<Operand> operands{l.use_plain(x), l.use_plain(baseline), l.define(y, l.plain(y, l.real()))};
-  if (!windows) operands.push_back(l.use_plain(n.inputs[2]));  // path nodes, or feature groups
+  if (!windows) operands.push_back(l.use_plain(n.inputs[2]));  // feature groups
   const Shape& picture = g.value(x).shape;
   const std::int64_t size = picture.numel(), sweep = g.sweep(), total = l.options().batch * sweep, chunk = l.options().chunk;
   const auto pitch = [&](int id) { return g.value(id).rows == Rows::batch ? size : 0; };  // from sample to sample
   const std::int64_t x_pitch = pitch(x), baseline_pitch = pitch(baseline), groups_pitch = windows ? 0 : pitch(n.inputs[2]);
-  if (paths) {
-    l.add(n.op->name,
-          [=](std::span<void* const> p, std::int64_t first_row, std::int64_t) {
-            for (std::int64_t r = 0; r < chunk; ++r) {
-              const std::int64_t row = std::min(first_row + r, total - 1), sample = row / sweep;  // a short last pass repeats its last row
-              kernels::path_point(static_cast<const float*>(p[1]) + sample * baseline_pitch, static_cast<const float*>(p[0]) + sample * x_pitch, static_cast<char*>(p[2]) + r * size * (narrow ? 2 : 4),
-                                  narrow, size, static_cast<float>(static_cast<const double*>(p[3])[row % sweep]));
-            }
-          },
-          std::move(operands));
-    return;
-  }
   const WindowGrid grid = windows ? n.as<WindowAttributes>().grid : WindowGrid{};
   const Regions region = windows ? n.as<WindowAttributes>().region : n.as<AblationAttributes>().region;
   const bool vectors = picture.rank() != 3;

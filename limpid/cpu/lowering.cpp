@@ -37,7 +37,7 @@ Rule rule_for(const OpDef* op) {
                                                         {&ops::abs, lower_unary},
                                                         {&ops::global_avg_pool, lower_global_avg_pool},
                                                         {&ops::global_avg_pool_backward, lower_global_avg_pool_backward},
-                                                        {&ops::path_points, lower_source},
+                                                        {&ops::path_points, lower_path_points},
                                                         {&ops::occlude_windows, lower_source},
                                                         {&ops::ablate_features, lower_source},
                                                         {&ops::patch, lower_patch},
@@ -53,6 +53,27 @@ Lowering::Lowering(const Graph& graph, std::span<const int> outputs, const Sched
     : graph_(graph), outputs_(outputs), schedule_(schedule), options_(options) {
   values_.resize(static_cast<std::size_t>(graph.value_count()));
   copies_.resize(values_.size());
+  uses_.resize(values_.size());
+  for (const Node& node : graph.nodes())
+    for (int id : node.inputs)
+      if (id >= 0) ++uses_[static_cast<std::size_t>(id)];
+  for (int id : outputs) ++uses_[static_cast<std::size_t>(id)];
+}
+
+const Node* Lowering::next_backward(int id) const {
+  if (!options_.fuse_backward || !next_ || next_->op != &ops::activation_backward || uses_[static_cast<std::size_t>(id)] != 1) return nullptr;
+  bool reads = false;
+  for (std::size_t i = 0; i < next_->inputs.size(); ++i) {
+    const int in = next_->inputs[i];
+    if (in == id && i > 0) reads = true;
+    else if (in >= 0 && !placed(in)) return nullptr;
+  }
+  return reads ? next_ : nullptr;
+}
+
+void Lowering::fuse(const Node& next) {
+  fused_ = &next;
+  shapes_ += " + " + std::string(next.op->name);
 }
 
 memory::dims Lowering::dims(int id) const {
@@ -109,13 +130,13 @@ Operand Lowering::define(int id, const memory::desc& desc, std::size_t bytes) {
   const auto& life = schedule_.lifetimes[static_cast<std::size_t>(id)];
   Operand& own = values_[static_cast<std::size_t>(id)];
   own = {desc, static_cast<int>(buffers.size()), {}, {}};
-  buffers.push_back({bytes, life.first, life.last});
+  buffers.push_back({bytes, std::min(life.first, step_), life.last});
   return own;
 }
 
 bool Lowering::take_over(int id, int other) {
   const auto &life = schedule_.lifetimes[static_cast<std::size_t>(id)], &old = schedule_.lifetimes[static_cast<std::size_t>(other)];
-  if (old.last != step_ || graph_.value(id).rows != graph_.value(other).rows || graph_.producer(other).op == &ops::input) return false;
+  if (old.last != step_ + (fused_ ? 1 : 0) || graph_.value(id).rows != graph_.value(other).rows || graph_.producer(other).op == &ops::input) return false;
   values_[static_cast<std::size_t>(id)] = at(other);
   auto& buffer = buffers[static_cast<std::size_t>(at(other).buffer)];
   buffer.last = std::max(buffer.last, life.last);
@@ -141,8 +162,15 @@ void Lowering::run() {
   step_ = 0;
   for (const Phase phase : {Phase::prologue, Phase::body, Phase::epilogue}) {
     steps_ = &steps[static_cast<int>(phase)];
-    for (int i : schedule_.of(phase)) {
-      const Node& node = graph_.node(i);
+    const auto& order = schedule_.of(phase);
+    for (std::size_t k = 0; k < order.size(); ++k) {
+      const Node& node = graph_.node(order[k]);
+      next_ = k + 1 < order.size() ? &graph_.node(order[k + 1]) : nullptr;
+      if (fused_ == &node) {
+        fused_ = nullptr;
+        ++step_;
+        continue;
+      }
       shapes_ = shapes_of(graph_, node);
       try {
         // The ops' own rules take constants as weights only.

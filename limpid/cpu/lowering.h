@@ -61,7 +61,7 @@ class Lowering {
   Operand define(int id, const memory::desc& desc);
   /// The same, for a value that takes `bytes` however its elements lie.
   Operand define(int id, const memory::desc& desc, std::size_t bytes);
-  /// Gives value `id` the buffer of `other`, which dies here. False when something still needs `other`.
+  /// Gives value `id` the buffer of `other`, which dies here (or in the node that was taken in). False when something still needs `other`.
   bool take_over(int id, int other);
   /// The value, or constant, as reference kernels read it: plain f32, integers and coefficients as they are. Empty for id -1.
   Operand use_plain(int id);
@@ -74,7 +74,14 @@ class Lowering {
     if (pd.scratchpad_desc().get_size() > 0) arguments.emplace_back(DNNL_ARG_SCRATCHPAD, scratchpad(pd.scratchpad_desc()));
     steps_->push_back({std::string(op) + shapes_ + ' ' + pd.impl_info_str(), primitive, std::move(arguments), {}, {}});
   }
-  void add(std::string_view op, Kernel kernel, std::vector<Operand> operands) { steps_->push_back({std::string(op) + shapes_, {}, {}, std::move(kernel), std::move(operands)}); }
+  void add(std::string_view op, Kernel kernel, std::vector<Operand> operands, std::string_view implementation = {}) {
+    steps_->push_back({std::string(op) + shapes_ + std::string(implementation), {}, {}, std::move(kernel), std::move(operands)});
+  }
+
+  /// The activation_backward that is next in order and alone reads `id`, when it may be computed where `id` would be (its other operands are there);
+  /// null otherwise. `fuse` then takes it from the list; its output is defined at the present step.
+  const Node* next_backward(int id) const;
+  void fuse(const Node& next);
 
   /// Lowers every node.
   void run();
@@ -95,6 +102,9 @@ class Lowering {
   std::vector<std::vector<Operand>> copies_;  // of a value in further layouts, within the current node only
   std::vector<Step>* steps_ = nullptr;
   int step_ = 0;
+  const Node* next_ = nullptr;   // the node behind the one being lowered, in the same phase
+  const Node* fused_ = nullptr;  // that it has taken in
+  std::vector<int> uses_;        // of each value, by nodes and as an output
   std::string shapes_;  // of the node being lowered, for names
 };
 
@@ -103,6 +113,13 @@ inline dnnl::primitive_attr user_scratchpad() {
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   return attr;
 }
+
+/// By own kernels for AMX; false where they do not apply.
+bool lower_conv2d_on_tiles(Lowering& l, const Node& n);
+bool lower_conv2d_backward_data_on_tiles(Lowering& l, const Node& n);
+/// By own Winograd transforms; false where they do not apply or do not pay.
+bool lower_conv2d_by_winograd(Lowering& l, const Node& n);
+bool lower_conv2d_backward_data_by_winograd(Lowering& l, const Node& n);
 
 // Each lowers a node of the op in its name.
 void lower_conv2d(Lowering& l, const Node& n);
@@ -118,6 +135,9 @@ void lower_binary(Lowering& l, const Node& n);
 void lower_unary(Lowering& l, const Node& n);
 void lower_global_avg_pool(Lowering& l, const Node& n);
 void lower_global_avg_pool_backward(Lowering& l, const Node& n);
+void lower_path_points(Lowering& l, const Node& n);
+/// The activation that alone reads these points; null if there is none, or other readers.
+const Node* activation_behind(const Lowering& l, const Node& points);
 void lower_source(Lowering& l, const Node& n);
 void lower_patch(Lowering& l, const Node& n);
 void lower_weighted_sum(Lowering& l, const Node& n);

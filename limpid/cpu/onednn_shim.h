@@ -47,6 +47,9 @@ inline auto inner_product_backward(const memory::desc& diff_src, const memory::d
   const dnnl::inner_product_forward::primitive_desc hint(engine(), dnnl::prop_kind::forward_training, diff_src, weights, memory::desc(), diff_dst);
   return dnnl::inner_product_backward_data::primitive_desc(engine(), diff_src, weights, diff_dst, hint, attr);
 }
+inline auto matrix_product(const memory::desc& src, const memory::desc& weights, const memory::desc& dst, const dnnl::primitive_attr& attr) {
+  return dnnl::matmul::primitive_desc(engine(), src, weights, dst, attr);
+}
 
 #else
 
@@ -72,6 +75,9 @@ inline auto inner_product(const memory::desc& src, const memory::desc& weights, 
 inline auto inner_product_backward(const memory::desc& diff_src, const memory::desc& weights, const memory::desc& diff_dst, const dnnl::primitive_attr& attr) {
   const dnnl::inner_product_forward::primitive_desc hint({dnnl::prop_kind::forward_training, diff_src, weights, diff_dst}, engine());
   return dnnl::inner_product_backward_data::primitive_desc({diff_src, weights, diff_dst}, attr, engine(), hint);
+}
+inline auto matrix_product(const memory::desc& src, const memory::desc& weights, const memory::desc& dst, const dnnl::primitive_attr& attr) {
+  return dnnl::matmul::primitive_desc({src, weights, dst}, attr, engine());
 }
 
 #endif

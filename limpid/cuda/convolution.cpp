@@ -1,14 +1,226 @@
 #include <limpid/cuda/convolution.h>
+#include <limpid/cuda/kernels/convolution_epilogue.h>
+#include <limpid/cuda/kernels/depthwise.h>
+#include <limpid/cuda/plan_cache.h>
 #include <limpid/runtime/error.h>
 
-namespace limpid::cuda {
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <mutex>
 
-std::vector<std::unique_ptr<ConvolutionPlan>> convolution_ways(int device, const ConvolutionPattern& pattern, bool deterministic) { return library_plans(device, pattern, deterministic, 8); }
+namespace limpid::cuda {
+namespace {
+
+using Plan = std::unique_ptr<ConvolutionPlan>;
+
+/// The library's plan for a part, and one kernel for the rest, in place.
+class CompositePlan : public ConvolutionPlan {
+ public:
+  CompositePlan(const ConvolutionPattern& whole, const ConvolutionPart& part, Plan library) : whole_(whole), part_(part), library_(std::move(library)) {}
+
+  std::size_t workspace_bytes() const override { return library_->workspace_bytes(); }
+  DType bias_type() const override { return part_.library.bias ? library_->bias_type() : DType::f32; }
+  std::string name() const override { return std::string(part_.name) + ": " + library_->name(); }
+
+  void run(Stream& stream, const ConvolutionArguments& a) const override {
+    const ConvolutionPattern& done = part_.library;
+    ConvolutionArguments library = a;
+    if (!done.bias) library.bias = nullptr;
+    if (!done.addend) library.addend = nullptr;
+    if (!done.mask) library.mask = nullptr;
+    library_->run(stream, library);
+
+    kernels::Epilogue e;
+    e.backward = whole_.backward;
+    if (whole_.bias && !done.bias) e.bias = static_cast<const float*>(a.bias);
+    if (whole_.addend && !done.addend) e.addend = a.addend;
+    if (whole_.mask && !done.mask) e.mask = static_cast<std::uint8_t*>(a.mask);
+    const bool only_mask = !whole_.backward && !e.bias && !e.addend && done.activation == whole_.activation;
+    if (only_mask) {
+      kernels::activation_mask(stream, a.out, whole_.type, whole_.activation, e.mask, whole_.out_elements());
+    } else {
+      e.activation = whole_.activation;
+      kernels::convolution_epilogue(stream, a.out, whole_.type, e, whole_.out_elements(), whole_.backward ? whole_.channels : whole_.outputs);
+    }
+  }
+
+ private:
+  ConvolutionPattern whole_;
+  ConvolutionPart part_;
+  Plan library_;
+};
+
+class DepthwisePlan : public ConvolutionPlan {
+ public:
+  static constexpr std::string_view label = "own depthwise";
+  explicit DepthwisePlan(const ConvolutionPattern& pattern) : pattern_(pattern) {}
+
+  std::size_t workspace_bytes() const override { return 0; }
+  DType bias_type() const override { return DType::f32; }
+  std::string name() const override { return std::string(label); }
+
+  void run(Stream& stream, const ConvolutionArguments& a) const override {
+    kernels::Epilogue e;
+    e.backward = pattern_.backward;
+    if (pattern_.bias) e.bias = static_cast<const float*>(a.bias);
+    if (pattern_.addend) e.addend = a.addend;
+    if (pattern_.mask) e.mask = static_cast<std::uint8_t*>(a.mask);
+    e.activation = pattern_.activation;
+    kernels::depthwise(stream, pattern_, a.in, a.weight, a.out, e);
+  }
+
+ private:
+  ConvolutionPattern pattern_;
+};
+
+Plan compose(const ConvolutionPattern& whole, const ConvolutionPart& part, Plan library) {
+  if (!library || part.library == whole) return library;
+  return std::make_unique<CompositePlan>(whole, part, std::move(library));
+}
+
+/// The way of that name; null when it is not to be had.
+Plan way_by_name(int device, const ConvolutionPattern& pattern, const std::string& name) {
+  if (name == DepthwisePlan::label) return kernels::takes_depthwise(pattern) ? std::make_unique<DepthwisePlan>(pattern) : nullptr;
+  for (const ConvolutionPart& part : convolution_parts(pattern))
+    if (const std::string prefix = std::string(part.name) + ": "; !(part.library == pattern) && name.starts_with(prefix)) return compose(pattern, part, library_plan(device, part.library, name.substr(prefix.size())));
+  return library_plan(device, pattern, name);
+}
+
+Plan first_way(int device, const ConvolutionPattern& pattern, bool deterministic) {
+  if (kernels::takes_depthwise(pattern)) return std::make_unique<DepthwisePlan>(pattern);
+  for (const ConvolutionPart& part : convolution_parts(pattern))
+    for (Plan& library : library_plans(device, part.library, deterministic, 1)) return compose(pattern, part, std::move(library));
+  return nullptr;
+}
+
+/// Operands to time plans with: ordinary numbers, since a device runs faster on zeros.
+class Scratch {
+ public:
+  Scratch(int device, Stream& stream, const ConvolutionPattern& p, std::size_t workspace)
+      : in_(device, static_cast<std::size_t>(p.in_elements()) * size_of(p.type)),
+        weight_(device, static_cast<std::size_t>(p.outputs * p.vertical.kernel * p.horizontal.kernel * (p.channels / p.groups)) * size_of(p.type)),
+        out_(device, static_cast<std::size_t>(p.out_elements()) * size_of(p.type)),
+        bias_(device, p.bias ? static_cast<std::size_t>(p.outputs) * sizeof(float) : 0),
+        addend_(device, p.addend ? out_.bytes() : 0),
+        mask_(device, p.mask ? static_cast<std::size_t>(p.out_elements() / 8) : 0),
+        workspace_(device, workspace) {
+    std::vector<std::uint32_t> block(1u << 18);
+    std::uint32_t state = 1;
+    // Floats of any of the types: a random sign and mantissa, a magnitude between 1/2 and 1.
+    for (auto& word : block) {
+      state = state * 1664525u + 1013904223u;
+      word = (state & 0x807f807fu) | (p.type == DType::f16 ? 0x38003800u : 0x3f003f00u);
+    }
+    for (const DeviceMemory* memory : {&in_, &weight_, &addend_})
+      for (std::size_t at = 0; at < memory->bytes(); at += block.size() * 4) stream.upload(memory->data() + at, block.data(), std::min(block.size() * 4, memory->bytes() - at));
+    stream.zero(bias_.data(), bias_.bytes());
+    stream.upload(mask_.data(), block.data(), std::min(block.size() * 4, mask_.bytes()));
+    stream.synchronize();
+  }
+  ConvolutionArguments arguments() const {
+    const auto some = [](const DeviceMemory& m) { return m.bytes() ? m.data() : nullptr; };
+    return {.in = in_.data(), .weight = weight_.data(), .out = out_.data(), .bias = some(bias_), .addend = some(addend_), .mask = some(mask_), .workspace = some(workspace_)};
+  }
+
+ private:
+  DeviceMemory in_, weight_, out_, bias_, addend_, mask_, workspace_;
+};
+
+/// The median of several runs behind a first one that loads the kernels.
+float milliseconds(const ConvolutionPlan& plan, int device, Stream& stream, const ConvolutionArguments& arguments) {
+  constexpr int runs = 7;
+  std::vector<std::unique_ptr<Event>> events;
+  for (int i = 0; i <= runs; ++i) events.push_back(std::make_unique<Event>(device));
+  plan.run(stream, arguments);
+  for (int i = 0; i < runs; ++i) {
+    events[static_cast<std::size_t>(i)]->record(stream);
+    plan.run(stream, arguments);
+  }
+  events.back()->record(stream);
+  stream.synchronize();
+  std::vector<float> times;
+  for (std::size_t i = 0; i < runs; ++i) times.push_back(events[i + 1]->milliseconds_since(*events[i]));
+  std::nth_element(times.begin(), times.begin() + runs / 2, times.end());
+  return times[runs / 2];
+}
+
+/// The fastest of the ways, or null where the device has no memory to time them.
+Plan fastest(int device, const ConvolutionPattern& pattern, std::vector<Plan>& candidates) {
+  std::size_t workspace = 0;
+  for (const Plan& plan : candidates) workspace = std::max(workspace, plan->workspace_bytes());
+  Plan* best = nullptr;
+  float best_time = std::numeric_limits<float>::infinity();
+  try {
+    Stream stream(device);
+    const Scratch scratch(device, stream, pattern, workspace);
+    for (Plan& plan : candidates) {
+      try {
+        const float time = milliseconds(*plan, device, stream, scratch.arguments());
+        if (time < best_time) {
+          best = &plan;
+          best_time = time;
+        }
+      } catch (const Error& e) {
+        if (e.code() != ErrorCode::unsupported) throw;  // a plan that the library takes back when it is to run
+      }
+    }
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::out_of_memory) throw;
+    return nullptr;
+  }
+  return best ? std::move(*best) : nullptr;
+}
+
+}  // namespace
+
+std::vector<ConvolutionPart> convolution_parts(const ConvolutionPattern& whole) {
+  std::vector<ConvolutionPart> parts{{"whole", whole}};
+  const auto add = [&](std::string_view name, const ConvolutionPattern& p) {
+    if (!(p == parts.back().library)) parts.push_back({name, p});
+  };
+  ConvolutionPattern p = whole;
+  p.mask = false;
+  add("but mask", p);
+  p.activation = Activation::none;
+  add("but activation", p);
+  p.addend = p.bias = false;
+  add("sums", p);
+  return parts;
+}
+
+std::vector<std::unique_ptr<ConvolutionPlan>> convolution_ways(int device, const ConvolutionPattern& pattern, bool deterministic) {
+  constexpr std::size_t most_a_part = 4;
+  std::vector<Plan> all;
+  if (kernels::takes_depthwise(pattern)) all.push_back(std::make_unique<DepthwisePlan>(pattern));
+  for (const ConvolutionPart& part : convolution_parts(pattern))
+    for (Plan& library : library_plans(device, part.library, deterministic, most_a_part)) all.push_back(compose(pattern, part, std::move(library)));
+  return all;
+}
 
 std::shared_ptr<const ConvolutionPlan> choose_convolution(int device, const ConvolutionPattern& pattern, const ConvolutionChoice& choice) {
-  auto ways = convolution_ways(device, pattern, choice.deterministic);
-  if (ways.empty()) fail(ErrorCode::unsupported, "cuda: there is no way to compute ", to_string(pattern), ".");
-  return std::move(ways.front());
+  // One choice at a time: two that are timed at once would disturb each other.
+  static std::mutex guard;
+  static std::map<std::string, std::shared_ptr<const ConvolutionPlan>> chosen;
+  const std::lock_guard lock(guard);
+  const std::string identity = library_identity(device), text = to_string(pattern) + (choice.deterministic ? " deterministic" : "");
+  const std::string key = std::to_string(device) + ' ' + identity + ' ' + text + (choice.measure ? "" : " unmeasured");
+  if (const auto found = chosen.find(key); found != chosen.end()) return found->second;
+
+  Plan plan;
+  if (const auto name = remembered_plan(identity, text)) plan = way_by_name(device, pattern, *name);
+  if (!plan) {
+    if (choice.measure) {
+      auto candidates = convolution_ways(device, pattern, choice.deterministic);
+      if (candidates.size() > 1) plan = fastest(device, pattern, candidates);
+      if (plan) remember_plan(identity, text, plan->name());
+      else if (!candidates.empty()) plan = std::move(candidates.front());
+    } else {
+      plan = first_way(device, pattern, choice.deterministic);
+    }
+  }
+  if (!plan) fail(ErrorCode::unsupported, "cuda: there is no way to compute ", to_string(pattern), " on ", device_list()[static_cast<std::size_t>(device)].name, ".");
+  return chosen[key] = std::move(plan);
 }
 
 }  // namespace limpid::cuda

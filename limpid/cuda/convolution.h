@@ -3,7 +3,17 @@
 // it, or an own kernel (depthwise). Decided by timing, once a pattern and device; the decision is kept on disk.
 #include <limpid/cuda/outside.h>
 
+#include <string_view>
+
 namespace limpid::cuda {
+
+/// How much of a pattern the library does; one own kernel does the rest.
+struct ConvolutionPart {
+  std::string_view name;
+  ConvolutionPattern library;
+};
+/// From "whole" to "sums" alone; parts that come to the same stand once.
+std::vector<ConvolutionPart> convolution_parts(const ConvolutionPattern& whole);
 
 struct ConvolutionChoice {
   bool deterministic = true;

@@ -19,6 +19,15 @@ namespace {
 constexpr std::int64_t max_pixels = 100'000'000;
 constexpr std::size_t max_bytes = std::size_t{1} << 30;
 
+// The most pixels that so many bytes can hold, so that a header's claim is not believed before memory is taken for it. JPEG spends at least
+// one bit on each block of 8 x 8 pixels; deflate at least one byte on 1032, of at least one bit a pixel and one byte a row in a PNG.
+bool can_hold(std::size_t bytes, stb::Size size, ImageFormat format) {
+  const std::uint64_t w = static_cast<std::uint64_t>(size.width), h = static_cast<std::uint64_t>(size.height);
+  if (format == ImageFormat::jpeg) return (w + 7) / 8 * ((h + 7) / 8) <= std::uint64_t{8} * bytes;
+  if (format == ImageFormat::png) return (w / 8 + 1) * h <= std::uint64_t{1032} * bytes;
+  return true;  // BMP: the structure has been checked
+}
+
 std::vector<std::byte> read_bytes(const std::filesystem::path& path) {
   const std::string name = path.string();
   std::error_code problem;
@@ -92,6 +101,8 @@ Image decode_image(std::span<const std::byte> bytes, std::string_view name) {
          " arithmetic or 12-bit JPEG, RLE BMP); save it anew as PNG.");
   if (static_cast<std::int64_t>(size.width) * size.height > max_pixels)
     fail(ErrorCode::unsupported, name, " has ", size.width, " x ", size.height, " pixels, more than the 100 megapixels that limpid reads; make it smaller.");
+  if (!can_hold(bytes.size(), size, format))
+    fail(ErrorCode::bad_file, name, " is cut short: its ", bytes.size(), " bytes cannot hold ", size.width, " x ", size.height, " pixels; fetch or copy it again.");
 
   Image image;
   std::string reason;

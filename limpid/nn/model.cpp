@@ -2,6 +2,7 @@
 #include <limpid/nn/model.h>
 #include <limpid/nn/resnet.h>
 #include <limpid/runtime/near_names.h>
+#include <limpid/weights/architecture.h>
 
 #include <algorithm>
 #include <cctype>
@@ -24,12 +25,28 @@ bool parse(std::string_view text, T& number) {
   return error == std::errc{} && end == text.data() + text.size() && !text.empty();
 }
 
+std::string list_of_architectures() {
+  std::string list;
+  for (const auto& name : architectures()) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
 std::string known_architecture(std::string_view name) {
   const auto known = architectures();
   if (std::find(known.begin(), known.end(), name) == known.end())
     fail(ErrorCode::invalid_argument, "There is no architecture '", name, "'.", did_you_mean(name, known));
   return std::string(name);
 }
+
+Value build(std::string_view architecture, Parameters& parameters, Value x, std::int64_t classes) {
+  require(x.shape().rank() == 3 && x.shape()[0] == 3, "The network takes pictures [3, H, W], not ", x.shape(), ".");
+  const nn::Builder builder{*x.graph, parameters};
+  const auto config = nn::resnet_config(architecture);
+  return config ? nn::resnet(builder, x, *config, classes) : nn::efficientnet_lite0(builder, x, classes);
+}
+
+/// A file without a classifier is compared as if it had been trained on ImageNet.
+std::int64_t classes_of(const ModelFile& file) { return file.labels.empty() ? 1000 : static_cast<std::int64_t>(file.labels.size()); }
 
 }  // namespace
 
@@ -41,7 +58,6 @@ std::vector<std::string> architectures() {
 std::shared_ptr<const Model> Model::load(std::string_view weights, std::string_view architecture) {
   const std::shared_ptr<Model> model(new Model);
   std::shared_ptr<Parameters> parameters;
-  std::shared_ptr<FileParameters> from_file;
   if (weights == "random" || weights.starts_with("random:")) {
     std::uint64_t seed = 0;
     require(weights == "random" || parse(weights.substr(7), seed), "'", weights, "' is not random[:SEED]; the seed is a whole number.");
@@ -51,23 +67,33 @@ std::shared_ptr<const Model> Model::load(std::string_view weights, std::string_v
     for (int i = 0; i < 1000; ++i) model->labels_.push_back("class " + std::to_string(i));
   } else {
     ModelFile file = open_model(weights);
-    if (architecture.empty() && file.architecture.empty())
-      fail(ErrorCode::bad_file, file.path.string(), ": the architecture is not named in the file and its tensors are of none that limpid knows; name it with --model.");
+    if (architecture.empty() && file.architecture.empty()) {
+      const std::string kind = explain_unknown_architecture(file.tensors);
+      if (!kind.empty()) fail(ErrorCode::unsupported, file.path.string(), " is ", kind, ". limpid builds: ", list_of_architectures(), ".");
+      fail(ErrorCode::bad_file, file.path.string(), " does not name its architecture, and its tensors look like none that limpid builds (", list_of_architectures(),
+           "). Name it with --model if it is one of them.");
+    }
     model->architecture_ = known_architecture(architecture.empty() ? file.architecture : architecture);
+    if (const Mismatch mismatch = compare(file, model->architecture_); !mismatch.empty())
+      fail(ErrorCode::bad_file, file.path.string(), " does not fit ", model->architecture_, ": of its tensors ", mismatch.to_string(),
+           ". `limpid weights inspect` lists them all; --model names another architecture.");
     model->weights_ = file.name;
     model->labels_ = std::move(file.labels);
+    model->notes_ = std::move(file.notes);
     if (file.preprocessing) model->preprocessing_ = *file.preprocessing;
-    parameters = from_file = std::make_shared<FileParameters>(std::move(file.tensors), file.path.string());
+    parameters = std::make_shared<FileParameters>(std::move(file.tensors));
   }
   model->default_layer_ = model->architecture_ == lite0 ? "blocks.6" : "layer4";
-  model->build_ = [parameters, config = nn::resnet_config(model->architecture_), classes = model->classes()](Value x) {
-    require(x.shape().rank() == 3 && x.shape()[0] == 3, "The network takes pictures [3, H, W], not ", x.shape(), ".");
-    const nn::Builder builder{*x.graph, *parameters};
-    return config ? nn::resnet(builder, x, *config, classes) : nn::efficientnet_lite0(builder, x, classes);
-  };
-  model->network(Shape{3, model->preprocessing_.crop, model->preprocessing_.crop});  // a file that does not fit is told so here
-  if (from_file) from_file->require_all_used();
+  model->build_ = [parameters, built = model->architecture_, classes = model->classes()](Value x) { return build(built, *parameters, x, classes); };
   return model;
+}
+
+Mismatch compare(const ModelFile& file, std::string_view architecture) {
+  FileParameters parameters(file.tensors);
+  Graph graph;
+  const int side = file.preprocessing ? file.preprocessing->crop : Preprocessing().crop;
+  build(known_architecture(architecture), parameters, graph.input("input", Shape{3, side, side}), classes_of(file));
+  return parameters.mismatch();
 }
 
 std::shared_ptr<const Model> Model::define(ModelDefinition definition) {

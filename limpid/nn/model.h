@@ -23,8 +23,9 @@ struct ModelDefinition {
 /// Const and shared by threads.
 class Model {
  public:
-  /// `weights`: a file, a bundled model's name, or `random[:SEED]`. `architecture`: what to build; "" takes what the weights say
-  /// (resnet18 for random ones). Throws not_found, bad_file (naming the tensor that is missing, unexpected or misshaped), invalid_argument.
+  /// `weights`: a file, the name of a bundled model or of fetched weights, or `random[:SEED]`. `architecture`: what to build; "" takes what the
+  /// weights say (resnet18 for random ones). Throws not_found, bad_file (naming the tensors that are missing, unexpected or misshaped),
+  /// invalid_argument.
   static std::shared_ptr<const Model> load(std::string_view weights = "efficientnet_lite0", std::string_view architecture = {});
 
   /// A network of one's own. `build` must be safe to call again, for other input shapes. Throws what `build` throws when first applied.
@@ -32,6 +33,8 @@ class Model {
 
   const std::string& architecture() const { return architecture_; }
   const std::string& weights() const { return weights_; }
+  /// What was unwrapped, renamed, left out or assumed when the file was read, a sentence each.
+  const std::vector<std::string>& notes() const { return notes_; }
   const std::vector<std::string>& labels() const { return labels_; }
   std::int64_t classes() const { return static_cast<std::int64_t>(labels_.size()); }
   const Preprocessing& preprocessing() const { return preprocessing_; }
@@ -47,12 +50,15 @@ class Model {
  private:
   Model() = default;
   std::string architecture_, weights_, default_layer_;
-  std::vector<std::string> labels_;
+  std::vector<std::string> labels_, notes_;
   Preprocessing preprocessing_;
   mutable std::mutex mutex_;
   std::function<Value(Value)> build_;
   mutable std::map<std::vector<std::int64_t>, std::shared_ptr<Graph>> graphs_;
 };
+
+/// How the file's tensors differ from what that architecture needs for the file's classes. Throws invalid_argument for an unknown one.
+Mismatch compare(const ModelFile& file, std::string_view architecture);
 
 /// Every architecture that `Model::load` can build.
 std::vector<std::string> architectures();

@@ -1,29 +1,47 @@
 #include <limpid/nn/parameters.h>
-#include <limpid/runtime/near_names.h>
+#include <limpid/weights/excerpt.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
 namespace limpid {
 
 Tensor FileParameters::tensor(const std::string& name, const Shape& shape) {
+  if (const auto stand_in = stand_ins_.find(name); stand_in != stand_ins_.end() && stand_in->second.shape() == shape) return stand_in->second;
+  const auto stand_in = [&](std::vector<std::string>& kind, const std::string& what) {
+    used_.insert(name);
+    kind.push_back(excerpt(name) + " " + what);
+    return stand_ins_[name] = Tensor(shape);
+  };
   const auto it = tensors_.find(name);
-  if (it == tensors_.end()) fail(ErrorCode::bad_file, where_, ": the tensor '", name, "' ", shape, " is missing; is the file complete and of this architecture?");
+  if (it == tensors_.end()) return stand_in(mismatch_.missing, shape.to_string());
   const Tensor& t = it->second;
-  if (t.shape() != shape) fail(ErrorCode::bad_file, where_, ": the tensor '", name, "' has the shape ", t.shape(), ", the architecture needs ", shape, ".");
-  if (t.dtype() == DType::i64 || t.dtype() == DType::i32 || t.dtype() == DType::u8) fail(ErrorCode::bad_file, where_, ": the tensor '", name, "' holds integers, not floats.");
+  if (t.shape() != shape) return stand_in(mismatch_.misshaped, t.shape().to_string() + " instead of " + shape.to_string());
+  if (t.dtype() == DType::i64 || t.dtype() == DType::i32 || t.dtype() == DType::u8) return stand_in(mismatch_.misshaped, "of integers instead of floats");
   used_.insert(name);
   return t;
 }
 
-void FileParameters::require_all_used() const {
-  std::string extra;
-  int count = 0;
-  for (const auto& [name, tensor] : tensors_) {
-    if (used_.count(name) || name.ends_with("num_batches_tracked")) continue;
-    if (++count <= 3) extra += (extra.empty() ? "'" : ", '") + name + "'";
-  }
-  if (count) fail(ErrorCode::bad_file, where_, ": ", count, " tensor(s) belong to no layer of this architecture (", extra, count > 3 ? ", ..." : "", "); name another with --model.");
+Mismatch FileParameters::mismatch() const {
+  Mismatch result = mismatch_;
+  for (const auto& [name, tensor] : tensors_)
+    if (!used_.count(name) && !name.ends_with("num_batches_tracked")) result.unexpected.push_back(excerpt(name) + " " + tensor.shape().to_string());
+  return result;
+}
+
+std::string Mismatch::to_string() const {
+  std::string text;
+  const auto add = [&](const std::vector<std::string>& names, const char* kind) {
+    if (names.empty()) return;
+    text += (text.empty() ? "" : "; ") + std::to_string(names.size()) + (names.size() == 1 ? " is " : " are ") + kind + " (";
+    for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 3); ++i) text += (i ? ", " : "") + names[i];
+    text += names.size() > 3 ? ", ...)" : ")";
+  };
+  add(missing, "missing");
+  add(misshaped, "misshaped");
+  add(unexpected, "unexpected");
+  return text;
 }
 
 namespace {

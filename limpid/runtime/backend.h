@@ -15,6 +15,7 @@ struct LoweringOptions {
   std::int64_t batch = 1;  // samples a run takes
   std::int64_t chunk = 0;  // sweep rows a pass of the body takes (0 without a sweep)
   bool plan_memory = true;
+  bool fuse_backward = true;  // a backend may form a ReLU's backward op inside the convolution in front of it
 };
 
 /// The state of one run: inputs, intermediate values, results. One run at a time.
@@ -62,6 +63,8 @@ class Backend {
   virtual std::int64_t preferred_chunk() const = 0;
   /// Bytes of an element of an `index` value that the graph computes (pool taps, ReLU masks), at most.
   virtual std::size_t index_bytes() const { return 1; }
+  /// Bytes that a pass may take so that small rows (crops) come in more than preferred_chunk(), up to four times as many.
+  virtual std::size_t pass_bytes() const { return 0; }
   /// The memory budget when the caller names none, in bytes.
   virtual std::size_t default_budget() const = 0;
   /// The graph is already rewritten by the passes and free of dead nodes.

@@ -11,7 +11,8 @@ namespace {
 std::string bytes_text(std::size_t bytes) {
   std::ostringstream out;
   out.precision(1);
-  out << std::fixed << static_cast<double>(bytes) / (1 << 20) << " MiB";
+  if (bytes < 1 << 20) out << std::fixed << static_cast<double>(bytes) / (1 << 10) << " KiB";
+  else out << std::fixed << static_cast<double>(bytes) / (1 << 20) << " MiB";
   return out.str();
 }
 
@@ -83,15 +84,21 @@ const Executable::Compiled& Executable::compiled(std::int64_t batch) const {
   const std::size_t element = bytes_of(precision_);
   if (rows > 0) {
     // The largest chunk that fits by the plan in plain layout, then cut evenly so that the last pass is as full as the others.
-    std::int64_t chunk = options_.internal_batch_size ? options_.internal_batch_size : choice_.backend->preferred_chunk();
+    const auto bytes = [&](std::int64_t chunk) { return estimate_bytes(*graph_, schedule_, batch, chunk, element, choice_.backend->index_bytes(), options_.passes.plan_memory); };
+    std::int64_t chunk = options_.internal_batch_size;
+    if (!chunk) {
+      const std::int64_t preferred = choice_.backend->preferred_chunk();
+      const auto row = static_cast<std::int64_t>(bytes(2 * preferred) - bytes(preferred)) / preferred;
+      chunk = std::clamp(static_cast<std::int64_t>(choice_.backend->pass_bytes()) / std::max<std::int64_t>(row, 1), preferred, 4 * preferred);
+    }
     chunk = std::clamp<std::int64_t>(chunk, 1, rows);
-    while (chunk > 1 && estimate_bytes(*graph_, schedule_, batch, chunk, element, choice_.backend->index_bytes(), options_.passes.plan_memory) > budget_) chunk = divide_up(chunk, 2);
+    while (chunk > 1 && bytes(chunk) > budget_) chunk = divide_up(chunk, 2);
     fresh->chunk = divide_up(rows, divide_up(rows, chunk));
   }
   for (;;) {
-    fresh->program = choice_.backend->lower(graph_, outputs_, {precision_, choice_.device_index, batch, fresh->chunk, options_.passes.plan_memory});
-    const std::size_t bytes = fresh->program->workspace_bytes();
-    if (bytes <= budget_) {
+    fresh->program = choice_.backend->lower(graph_, outputs_, {precision_, choice_.device_index, batch, fresh->chunk, options_.passes.plan_memory, options_.passes.fuse_relu_backward});
+    const std::size_t needed = fresh->program->workspace_bytes();
+    if (needed <= budget_) {
       try {
         fresh->idle.push_back(fresh->program->make_workspace());
         break;
@@ -102,9 +109,9 @@ const Executable::Compiled& Executable::compiled(std::int64_t batch) const {
       }
     }
     if (fresh->chunk <= 1)
-      fail(ErrorCode::out_of_memory, "One sample needs ", bytes_text(bytes), " of workspace, more than the budget of ", bytes_text(budget_), "; raise max_memory (--max-memory).");
+      fail(ErrorCode::out_of_memory, "One sample needs ", bytes_text(needed), " of workspace, more than the budget of ", bytes_text(budget_), "; raise max_memory (--max-memory).");
     // The backend's own layouts and scratchpads took more than the plan: shrink in proportion.
-    const auto shrunk = static_cast<std::int64_t>(static_cast<double>(fresh->chunk) * static_cast<double>(budget_) / static_cast<double>(bytes));
+    const auto shrunk = static_cast<std::int64_t>(static_cast<double>(fresh->chunk) * static_cast<double>(budget_) / static_cast<double>(needed));
     fresh->chunk = divide_up(rows, divide_up(rows, std::clamp<std::int64_t>(shrunk, 1, fresh->chunk - 1)));
   }
   slot = std::move(fresh);
@@ -177,7 +184,8 @@ std::shared_ptr<const Executable> CompileCache::get(const Graph& graph, std::spa
   text << graph.to_string() << "outputs";
   for (const Value& v : outputs) text << ' ' << v.id;
   text << '\n' << o.device << ' ' << name_of(o.precision) << ' ' << o.threads << ' ' << o.max_memory << ' ' << o.internal_batch_size << ' ' << o.passes.fold_batch_norm
-       << o.passes.hoist_linear << o.passes.fuse_convolution << o.passes.fuse_relu_backward << o.passes.keep_masks << o.passes.sum_before_linear << o.passes.crop_windows << o.passes.plan_memory;
+       << o.passes.hoist_linear << o.passes.fuse_convolution << o.passes.fuse_relu_backward << o.passes.keep_masks << o.passes.sum_before_linear << o.passes.crop_windows
+       << o.passes.plan_memory;
   const std::string key = text.str();
   {
     const std::lock_guard lock(mutex_);

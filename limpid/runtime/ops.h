@@ -105,7 +105,6 @@ std::span<const OpDef* const> all();
 }  // namespace ops
 
 // Backward ops that rule books other than the plain one append themselves.
-// y: the activation's output, or its relu_mask.
 Value activation_backward(Value y, Value dy, Activation activation, ReluRule rule);
 
 }  // namespace limpid

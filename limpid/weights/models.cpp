@@ -1,11 +1,13 @@
 #include <limpid/runtime/error.h>
 #include <limpid/runtime/near_names.h>
 #include <limpid/weights/architecture.h>
+#include <limpid/weights/catalogue.h>
 #include <limpid/weights/excerpt.h>
+#include <limpid/weights/labels.h>
 #include <limpid/weights/models.h>
+#include <limpid/weights/pytorch.h>
 #include <limpid/weights/safetensors.h>
-
-#include <nlohmann/json.hpp>
+#include <limpid/weights/tensor_names.h>
 
 #include <array>
 #include <cstdint>
@@ -35,35 +37,6 @@ std::vector<fs::path> model_folders() {
   return folders;
 }
 
-/// Refuses PyTorch's own files before the safetensors reader calls them damaged.
-void refuse_pytorch(const fs::path& path) {
-  std::array<char, 4> start{};
-  std::ifstream(path, std::ios::binary).read(start.data(), start.size());
-  const std::string_view bytes(start.data(), start.size());
-  const bool zip = bytes.starts_with("PK\x03\x04");
-  const bool pickle = bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5 && bytes[3] > 5;  // a safetensors header of 100 MB has a 5 there
-  if (zip || pickle || path.extension() == ".pth" || path.extension() == ".pt")
-    fail(ErrorCode::unsupported, path.string(),
-         " looks like a PyTorch checkpoint (.pth, .pt), which this version does not read. Convert it: "
-         "safetensors.torch.save_file(model.state_dict(), 'model.safetensors') in Python.");
-}
-
-std::vector<std::string> labels_from_json(const std::string& text, const std::string& file) {
-  const auto refuse = [&] { fail(ErrorCode::bad_file, file, ": the metadata's labels are not a JSON list of strings. Correct the file's metadata."); };
-  const auto guard = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    if (depth > 1) refuse();
-    return true;
-  };
-  const auto list = nlohmann::json::parse(text, guard, false);
-  if (!list.is_array()) refuse();
-  std::vector<std::string> labels;
-  for (const auto& label : list) {
-    if (!label.is_string()) refuse();
-    labels.push_back(label.get<std::string>());
-  }
-  return labels;
-}
-
 /// ImageNet's 1000 labels, which the default model carries; none when it is not to be found.
 std::vector<std::string> imagenet_labels() {
   try {
@@ -72,7 +45,8 @@ std::vector<std::string> imagenet_labels() {
   } catch (const Error&) { return {}; }
 }
 
-std::vector<std::string> labels_of(const SafetensorsFile& file, const std::string& name) {
+std::vector<std::string> labels_of(const ModelFile& file) {
+  const std::string name = file.path.string();
   const auto classes = static_cast<std::size_t>(count_classes(file.tensors));
   if (const auto found = file.metadata.find("labels"); found != file.metadata.end()) {
     auto labels = labels_from_json(found->second, name);
@@ -88,32 +62,84 @@ std::vector<std::string> labels_of(const SafetensorsFile& file, const std::strin
   return labels;
 }
 
-std::string architecture_of(const SafetensorsFile& file) {
+std::string architecture_of(const ModelFile& file) {
   for (const char* key : {"architecture", "arch"})
     if (const auto found = file.metadata.find(key); found != file.metadata.end() && !found->second.empty()) return found->second;
   return detect_architecture(file.tensors);
 }
 
-/// The catalogue's name of a bundled file, else the file's name without the suffix.
+/// A bundled file's name, else the file's without the suffix.
 std::string name_of_file(const fs::path& path) {
   for (const auto& model : bundled_models())
     if (path.filename() == model.file) return model.name;
   return path.stem().string();
 }
 
+/// The catalogue's entry with this file's name and size.
+const PublishedWeights* published_file(const fs::path& path) {
+  const auto* published = find_published(path.filename().string());
+  std::error_code missing;
+  const auto size = published ? fs::file_size(path, missing) : 0;
+  return published && !missing && published->has_size(size) ? published : nullptr;
+}
+
+/// Eight bytes of length, then a JSON object.
+bool is_safetensors(std::span<const std::byte> start) { return start.size() > 8 && start[8] == std::byte{'{'}; }
+
+void read_tensors(ModelFile& model) {
+  const auto& path = model.path;
+  std::array<std::byte, 64> start{};
+  std::ifstream in(path, std::ios::binary);
+  if (is_file(path)) in.read(reinterpret_cast<char*>(start.data()), start.size());
+  const bool named_so = path.extension() == ".pth" || path.extension() == ".pt" || path.extension() == ".ckpt" || path.extension() == ".bin";
+  const auto read = std::span(start).first(static_cast<std::size_t>(in.gcount()));
+  if (!read.empty() && (is_pytorch(read) || (named_so && !is_safetensors(read)))) {
+    auto file = read_pytorch(path);
+    model.format = std::move(file.format);
+    model.tensors = std::move(file.tensors);
+    model.notes = std::move(file.notes);
+    model.metadata = std::move(file.metadata);
+  } else {
+    auto file = read_safetensors(path);
+    model.format = "safetensors";
+    model.tensors = std::move(file.tensors);
+    model.metadata = std::move(file.metadata);
+  }
+}
+
+/// What the tensors do not say of an EfficientNet-Lite0 without metadata.
+void assume_tensorflow(ModelFile& model) {
+  try {
+    const auto bundled = find_bundled_model("efficientnet_lite0");
+    const auto metadata = read_safetensors(bundled).metadata;
+    model.preprocessing = preprocessing_from_json(metadata.at("preprocessing"), bundled.string());
+  } catch (const Error&) { return; }
+  model.notes.push_back("Taken for a network of TensorFlow's (its padding, epsilon and preprocessing; tf_efficientnet_lite0 in timm).");
+}
+
 ModelFile open_file(const fs::path& path) {
-  if (is_file(path)) refuse_pytorch(path);
-  auto file = read_safetensors(path);
   ModelFile model;
   model.name = name_of_file(path);
   model.path = path;
-  model.architecture = architecture_of(file);
-  model.labels = labels_of(file, path.string());
-  if (const auto found = file.metadata.find("preprocessing"); found != file.metadata.end())
+  read_tensors(model);
+  for (auto& note : adopt_names(model.tensors, path.string())) model.notes.push_back(std::move(note));
+  model.architecture = architecture_of(model);
+  model.labels = labels_of(model);
+  const auto* published = published_file(path);
+  if (published) model.name = published->name;
+  if (const auto found = model.metadata.find("preprocessing"); found != model.metadata.end())
     model.preprocessing = preprocessing_from_json(found->second, path.string());
-  model.metadata = std::move(file.metadata);
-  model.tensors = std::move(file.tensors);
+  else if (published) model.preprocessing = published->preprocessing;
+  else if (model.architecture == "efficientnet_lite0") assume_tensorflow(model);
   return model;
+}
+
+/// Weights of the catalogue, which must have been fetched.
+ModelFile open_published(const PublishedWeights& weights) {
+  const auto path = find_cached(weights);
+  if (!path)
+    fail(ErrorCode::not_found, "The weights ", weights.name, " (", weights.file, ") have not been fetched. `limpid weights fetch ", weights.name, "` downloads them.");
+  return open_file(*path);
 }
 
 }  // namespace
@@ -140,11 +166,13 @@ fs::path find_bundled_model(std::string_view name) {
   }
   std::string all;
   for (const auto& known : names) all += (all.empty() ? "" : ", ") + known;
-  fail(ErrorCode::not_found, "No model is called ", excerpt(name), ".", did_you_mean(name, names), " Bundled: ", all, "; or name a .safetensors file.");
+  for (const auto& published : published_weights()) names.push_back(published.name);
+  fail(ErrorCode::not_found, "No model is called ", excerpt(name), ".", did_you_mean(name, names), " Bundled: ", all,
+       "; `limpid weights list` prints those to download; or name a .safetensors, .pth or .pt file.");
 }
 
 ModelFile open_model(std::string_view path_or_name) {
-  require(!path_or_name.empty(), "open_model: the name is empty. Name a bundled model or a .safetensors file.");
+  require(!path_or_name.empty(), "open_model: the name is empty. Name a model or a file.");
   const fs::path path(path_or_name);
   if (is_file(path)) return open_file(path);
   for (const auto& model : bundled_models()) {
@@ -153,6 +181,7 @@ ModelFile open_model(std::string_view path_or_name) {
     opened.name = model.name;
     return opened;
   }
+  if (const auto* published = find_published(path_or_name)) return open_published(*published);
   std::error_code ignored;
   const bool means_path = path_or_name.find('/') != std::string_view::npos || path.has_extension() || fs::exists(path, ignored);
   return open_file(means_path ? path : find_bundled_model(path_or_name));

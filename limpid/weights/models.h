@@ -18,11 +18,13 @@ namespace limpid {
 struct ModelFile {
   std::string name;  // the catalogue's name, or the file's without its suffix
   std::filesystem::path path;
+  std::string format;                          // "safetensors", "PyTorch zip archive", "PyTorch legacy stream"
   std::string architecture;                    // "resnet18"; from the metadata, else from the tensors; "" when unknown
   std::vector<std::string> labels;             // one per class; ImageNet's for 1000 classes without labels, else "class 0", ...
-  std::optional<Preprocessing> preprocessing;  // nothing when the metadata does not say
+  std::optional<Preprocessing> preprocessing;  // from the metadata or the catalogue; nothing when neither says
   std::map<std::string, std::string> metadata;
-  std::map<std::string, Tensor> tensors;  // read-only views of the mapped file
+  std::map<std::string, Tensor> tensors;  // under limpid's names; read-only views of the mapped file where its layout allows
+  std::vector<std::string> notes;         // a sentence each: what was unwrapped, renamed, left out or assumed
 };
 
 struct BundledModel {
@@ -37,8 +39,9 @@ std::span<const BundledModel> bundled_models();
 /// or in the source tree. Throws not_found for a name that is not bundled, or listing where it looked.
 std::filesystem::path find_bundled_model(std::string_view name);
 
-/// Opens a file (anything that exists, has a suffix or a slash) or a bundled model by name. Throws not_found (with names that are near),
-/// bad_file, io, unsupported (a PyTorch .pth or .pt file).
+/// Opens a safetensors file or a checkpoint of PyTorch's (anything that exists, has a suffix or a slash), a bundled model by name, or weights of
+/// the catalogue that have been fetched. It does not download: `fetch` does. Throws not_found (with names that are near, or saying how to
+/// fetch), bad_file, io, unsupported.
 ModelFile open_model(std::string_view path_or_name);
 
 }  // namespace limpid

@@ -128,9 +128,10 @@ DType element_type(const std::string& descr, const std::string& file) {
 }  // namespace
 
 Tensor read_npy(const std::filesystem::path& path) {
-  const std::string file = path.string();
-  const auto mapped = MappedFile::open(path);
-  const auto bytes = mapped->bytes();
+  return read_npy(MappedFile::open(path)->bytes(), path.string());
+}
+
+Tensor read_npy(std::span<const std::byte> bytes, const std::string& file) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (!text.starts_with(magic)) fail(ErrorCode::bad_file, file, " is not a .npy file. Write one with numpy.save.");
   if (text.size() < 12) fail(ErrorCode::bad_file, file, " ends within its header. Write it again with numpy.save.");

@@ -2,7 +2,10 @@
 // NumPy's .npy files: one array, little-endian, C order.
 #include <limpid/runtime/tensor.h>
 
+#include <cstddef>
 #include <filesystem>
+#include <span>
+#include <string>
 
 namespace limpid {
 
@@ -10,6 +13,9 @@ namespace limpid {
 /// Throws not_found, io, bad_file (damaged, or of another kind), unsupported (Fortran order, big-endian, another element type;
 /// the message says which NumPy call makes a file that can be read).
 Tensor read_npy(const std::filesystem::path& path);
+
+/// The same from bytes in memory; `name` stands for the file in messages.
+Tensor read_npy(std::span<const std::byte> bytes, const std::string& name);
 
 /// Writes the tensor whole or not at all; bf16, which NumPy does not have, as '<f4'. Throws io; invalid_argument for a tensor without data.
 void write_npy(const std::filesystem::path& path, const Tensor& tensor);

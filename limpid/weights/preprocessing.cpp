@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <set>
 
@@ -70,6 +71,24 @@ Preprocessing preprocessing_from_json(std::string_view text, std::string_view wh
   }
   if (p.crop > p.resize) reader.refuse("crops ", p.crop, " pixels out of a picture resized to ", p.resize);
   return p;
+}
+
+std::string to_json(const Preprocessing& p) {
+  // The shortest decimal that reads back as the same float: 0.485, not the 0.48500001430511475 of the float as a double.
+  const auto numbers = [](const std::array<float, 3>& channels) {
+    json list = json::array();
+    for (const float value : channels) {
+      std::array<char, 32> text{};
+      const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+      double decimal = 0;
+      std::from_chars(text.data(), end, decimal);
+      list.push_back(decimal);
+    }
+    return list;
+  };
+  const nlohmann::ordered_json object = {{"resize", p.resize},       {"crop", p.crop},          {"interpolation", p.interpolation},
+                                         {"antialias", p.antialias}, {"mean", numbers(p.mean)}, {"std", numbers(p.std)}};
+  return object.dump();
 }
 
 }  // namespace limpid

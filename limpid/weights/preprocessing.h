@@ -21,4 +21,7 @@ struct Preprocessing {
 /// `where` names the file in messages. Throws bad_file for anything that is not exactly that.
 Preprocessing preprocessing_from_json(std::string_view text, std::string_view where);
 
+/// The object that `preprocessing_from_json` reads as the same value.
+std::string to_json(const Preprocessing& preprocessing);
+
 }  // namespace limpid

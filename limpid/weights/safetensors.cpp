@@ -77,7 +77,7 @@ void check_cover(std::vector<Placed>& placed, std::uint64_t available, const std
          " behind its header. The file is damaged; fetch or convert it again.");
 }
 
-Tensor view_or_copy(const Placed& p, const std::byte* data, const std::shared_ptr<const MappedFile>& owner) {
+Tensor view_or_copy(const Placed& p, const std::byte* data, const std::shared_ptr<const void>& owner) {
   if (std::bit_cast<std::uintptr_t>(data) % size_of(p.dtype) == 0) return Tensor::view(p.shape, p.dtype, data, owner);
   Tensor copy(p.shape, p.dtype);
   std::memcpy(copy.raw(), data, copy.bytes());
@@ -89,7 +89,8 @@ std::string header_text(const std::vector<std::pair<std::string, const Tensor*>>
   if (!metadata.empty()) text += "\"__metadata__\":" + nlohmann::json(metadata).dump() + ",";
   std::uint64_t offset = 0;
   for (const auto& [name, tensor] : order) {
-    const auto* type = std::find_if(std::begin(element_types), std::end(element_types), [&](const auto& t) { return t.second == tensor->dtype(); });
+    const DType dtype = tensor->dtype();  // clang 14 captures no structured bindings
+    const auto* type = std::find_if(std::begin(element_types), std::end(element_types), [&](const auto& t) { return t.second == dtype; });
     const nlohmann::json entry = {{"dtype", type->first}, {"shape", tensor->shape().dims()}, {"data_offsets", {offset, offset + tensor->bytes()}}};
     text += nlohmann::json(name).dump() + ":" + entry.dump() + ",";
     offset += tensor->bytes();
@@ -103,9 +104,11 @@ std::string header_text(const std::vector<std::pair<std::string, const Tensor*>>
 }  // namespace
 
 SafetensorsFile read_safetensors(const std::filesystem::path& path) {
-  const std::string file = path.string();
   const auto mapped = MappedFile::open(path);
-  const auto bytes = mapped->bytes();
+  return read_safetensors(mapped->bytes(), mapped, path.string());
+}
+
+SafetensorsFile read_safetensors(std::span<const std::byte> bytes, std::shared_ptr<const void> owner, const std::string& file) {
   std::uint64_t length = 0;
   if (bytes.size() < sizeof length) fail(ErrorCode::bad_file, file, " has only ", bytes.size(), " bytes, which is too short for a safetensors file.");
   std::memcpy(&length, bytes.data(), sizeof length);
@@ -122,7 +125,7 @@ SafetensorsFile read_safetensors(const std::filesystem::path& path) {
 
   SafetensorsFile result;
   result.metadata = std::move(header.metadata);
-  for (const auto& p : placed) result.tensors.emplace(p.name, view_or_copy(p, data.data() + p.begin, mapped));
+  for (const auto& p : placed) result.tensors.emplace(p.name, view_or_copy(p, data.data() + p.begin, owner));
   return result;
 }
 

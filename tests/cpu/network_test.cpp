@@ -3,6 +3,7 @@
 #include "../support/op_cases.h"
 
 #include <limpid/cpu/describe.h>
+#include <limpid/nn/model.h>
 
 #include <cstring>
 #include <sstream>
@@ -12,8 +13,8 @@ namespace limpid::testing {
 namespace {
 
 /// Logits and the gradient of a score by the image, for a batch of three.
-struct Network {
-  Network() {
+struct Small {
+  Small() {
     const Value x = graph.input("x", {3, 33, 30}), target = graph.input("target", Shape{}, Rows::batch, Kind::index);
     const Value logits = small_residual_network(x);
     outputs = {logits, gradient(select(logits, target), x)};
@@ -25,7 +26,7 @@ struct Network {
 };
 
 TEST(CpuNetwork, PassesDoNotChangeTheAnswer) {
-  Network network;
+  Small network;
   const auto expected = run(network.outputs, network.inputs, on("reference", Precision::f64));
   for (int mask = 0; mask < 16; ++mask) {
     CompileOptions o = on("cpu");
@@ -39,7 +40,7 @@ TEST(CpuNetwork, PassesDoNotChangeTheAnswer) {
 }
 
 TEST(CpuNetwork, ABatchIsItsSamples) {
-  Network network;
+  Small network;
   const auto executable = compile(network.graph, network.outputs, on("cpu"));
   const auto together = executable->run(network.inputs);
   for (std::int64_t n = 0; n < 3; ++n) {
@@ -49,7 +50,7 @@ TEST(CpuNetwork, ABatchIsItsSamples) {
 }
 
 TEST(CpuNetwork, ThreadsDoNotDisturbEachOther) {
-  Network a, b;
+  Small a, b;
   const auto first = compile(a.graph, a.outputs, on("cpu")), second = compile(b.graph, b.outputs, on("cpu"));
   const auto expected = first->run(a.inputs);
   std::atomic<int> wrong{0};
@@ -66,13 +67,67 @@ TEST(CpuNetwork, ThreadsDoNotDisturbEachOther) {
 }
 
 TEST(CpuNetwork, OutlivesItsGraph) {
-  auto network = std::make_unique<Network>();
+  auto network = std::make_unique<Small>();
   const auto inputs = network->inputs;
   const auto executable = compile(network->graph, network->outputs, on("cpu"));
   const auto expected = executable->run(inputs);
   network.reset();
   const auto got = executable->run(inputs);
   EXPECT_EQ(std::memcmp(got[1].raw(), expected[1].raw(), got[1].bytes()), 0);
+}
+
+/// Two residual blocks whose channels fill AMX's tiles, one with a stride; the gradient of a score by the input of the first.
+Value tiled_gradient(Graph& g, Activation kind, const RuleBook& rules) {
+  unsigned seed = 50;
+  const auto c = [&](Shape s) { return g.constant(exact(std::move(s), ++seed, -0.15, 0.15)); };
+  const auto unit = [&](Value v) { return kind == Activation::relu ? relu(v) : relu6(scale(v, 4)); };
+  const auto same = [](std::int64_t stride) { return Conv2dOptions{{stride, stride}, {1, 1}, {1, 1}}; };
+  const Value x = g.input("x", {32, 11, 10});
+  Value y = relu(conv2d(x, c({32, 32, 3, 3}), c({32}), same(1)));
+  y = unit(conv2d(unit(conv2d(y, c({32, 32, 3, 3}), c({32}), same(1))), c({32, 32, 3, 3}), {}, same(1)) + y);
+  y = unit(conv2d(unit(conv2d(y, c({64, 32, 3, 3}), {}, same(2))), c({64, 64, 3, 3}), c({64}), same(1)) + conv2d(y, c({64, 32, 1, 1}), {}, {{2, 2}}));
+  return gradient(total(global_avg_pool(y)), x, rules);
+}
+
+TEST(CpuNetwork, ReluBackwardInsideConvolutionsDoesNotChangeTheAnswer) {
+  for (const Precision precision : {Precision::f32, Precision::bf16}) {
+    if (!cpu_backend()->supports(precision)) continue;
+    for (const RuleBook* rules : {&RuleBook::plain(), &RuleBook::guided(), &RuleBook::deconvolution()})
+      for (const Activation kind : {Activation::relu, Activation::relu6}) {
+        Graph g;
+        const std::vector<Value> outputs{tiled_gradient(g, kind, *rules)};
+        const std::vector<Tensor> inputs{exact({3, 32, 11, 10}, 4)};
+        const auto expected = run(outputs, inputs, on("reference", Precision::f64));
+        CompileOptions o = on("cpu", precision);
+        const auto fused = run(outputs, inputs, o);
+        o.passes.fuse_relu_backward = false;
+        const auto apart = run(outputs, inputs, o);
+        // In bf16 some units are on the other side of their kinks than in f64, fused or not.
+        EXPECT_LT(rms_difference(fused[0], apart[0]), precision == Precision::f32 ? 2e-5 : 1e-2);
+        EXPECT_LT(rms_difference(fused[0], expected[0]), precision == Precision::f32 ? 2e-5 : 0.25);
+      }
+  }
+}
+
+/// How often a program's steps name `what`.
+int count(const std::string& text, std::string_view what) {
+  int found = 0;
+  for (std::size_t at = text.find(what); at != text.npos; at = text.find(what, at + 1)) ++found;
+  return found;
+}
+
+TEST(CpuNetwork, ReluBackwardIsFusedOnTiles) {
+  if (!cpu_backend()->supports(Precision::bf16)) GTEST_SKIP() << "NOT TESTED: this processor has no bf16 arithmetic";
+  Graph g;
+  std::vector<int> outputs{tiled_gradient(g, Activation::relu, RuleBook::plain()).id};
+  const std::shared_ptr<const Graph> graph = passes::run_all(g, outputs, {}, DType::f32);
+  for (const bool fuse : {true, false}) {
+    const std::string text = cpu::describe(*cpu_backend()->lower(graph, outputs, {Precision::bf16, 0, 2, 0, true, fuse}));
+    if (count(text, "tiles:amx_bf16") == 0) GTEST_SKIP() << "NOT TESTED: this processor has no AMX";
+    EXPECT_EQ(count(text, "conv2d_backward_data"), 6) << text;
+    EXPECT_EQ(count(text, "+ activation_backward"), fuse ? 4 : 0) << text;
+    EXPECT_EQ(count(text, "activation_backward"), 5) << text;  // the first has no convolution in front
+  }
 }
 
 /// The convolutions of ResNets and EfficientNet-Lite, forward and backward, alone and in a sweep, in every precision.
@@ -110,6 +165,25 @@ TEST(CpuImplementations, AreGenerated) {
           for (const char* slow : {" ref", "gemm:"})
             EXPECT_TRUE(line.find("conv2d") == std::string::npos || line.find(slow) == std::string::npos) << c.name << ' ' << name_of(precision) << ": " << line;
       }
+}
+
+/// Behind the first convolution nothing in the loop of integrated gradients changes a layout.
+TEST(CpuImplementations, NoReorderInASweep) {
+  for (const char* architecture : {"resnet18", "resnet50"}) {
+    const Network network = Model::load("random", architecture)->network({3, 64, 64});
+    Graph g;
+    const Value x = g.input("x", {3, 64, 64}), from = g.input("from", {3, 64, 64}), nodes = g.input("nodes", {4}, Rows::one, Kind::coefficient);
+    const Value target = g.input("target", Shape{}, Rows::batch, Kind::index), points = path_points(from, x, nodes);
+    std::vector<int> outputs{weighted_sum(gradient(select(network(points), target), points), g.input("weights", {4}, Rows::one, Kind::coefficient)).id};
+    const std::shared_ptr<const Graph> graph = passes::run_all(g, outputs, {}, DType::f32);
+    for (const Precision precision : {Precision::f32, Precision::bf16}) {
+      if (!cpu_backend()->supports(precision)) continue;
+      const std::string text = cpu::describe(*cpu_backend()->lower(graph, outputs, {precision, 0, 1, 4, true}));
+      const std::string body = text.substr(text.find("body: conv2d"));
+      EXPECT_GT(count(body, "body: conv2d"), 30);
+      EXPECT_EQ(count(body, "body: reorder"), 0) << architecture << ' ' << name_of(precision) << '\n' << body;
+    }
+  }
 }
 
 }  // namespace

@@ -162,6 +162,26 @@ TEST(Image, RefusesAPictureOfGigapixelsBeforeDecoding) {
   expect_error(ErrorCode::unsupported, "100 megapixels", [&] { decode_image(jpeg, "huge.jpg"); });
 }
 
+// Below the limit, but no file of a kilobyte holds 64 megapixels: memory is not taken on the header's word.
+TEST(Image, RefusesAPictureThatItsBytesCannotHold) {
+  Bytes jpeg = file_bytes(data / "baseline_444.jpg");
+  for (std::size_t i = 0; i + 9 < jpeg.size(); ++i)
+    if (jpeg[i] == std::byte{0xff} && jpeg[i + 1] == std::byte{0xc0}) jpeg[i + 5] = jpeg[i + 7] = std::byte{0x1f};
+  expect_error(ErrorCode::bad_file, "cannot hold", [&] { decode_image(jpeg, "bomb.jpg"); });
+
+  Bytes png = encode_png(testing::noise_image(9, 7));
+  const unsigned char header[17] = {0x00, 0x00, 0x1f, 0x40, 0x00, 0x00, 0x1f, 0x40, 0x08, 0x02, 0x00, 0x00, 0x00, 0x89, 0x93, 0x3a, 0xa3};  // 8000 x 8000, and the checksum
+  std::transform(std::begin(header), std::end(header), png.begin() + 16, [](unsigned char c) { return std::byte{c}; });
+  expect_error(ErrorCode::bad_file, "cannot hold 8000 x 8000 pixels", [&] { decode_image(png, "bomb.png"); });
+}
+
+TEST(Image, ReadsALargePictureOfOneColour) {  // as dense as a PNG gets
+  const Image grey(3000, 2000, 128);
+  const auto png = encode_png(grey);
+  EXPECT_LT(png.size(), grey.pixels.size() / 100);
+  EXPECT_EQ(decode_image(png, "grey.png"), grey);
+}
+
 // stb 2.27 writes beyond a table of 256 when the counts of a DHT segment add up to more.
 TEST(Image, RefusesAJpegWhoseHuffmanTableOverflows) {
   Bytes jpeg = file_bytes(data / "baseline_444.jpg");

@@ -103,7 +103,7 @@ struct PathSweep {
     std::vector<int> outputs{weighted_sum(y, weights).id};
     const Value sum = graph.handle(outputs[0]);
     CompileOptions off = on("reference", Precision::f64), hoist = off;
-    off.passes = {false, false, false, false, false, false, false};
+    off.passes = {false, false, false, false, false, false, false, false};
     hoist.passes = off.passes;
     hoist.passes.hoist_linear = true;
     EXPECT_LT(max_difference(run({sum}, inputs, off)[0], run({sum}, inputs, hoist)[0]), 1e-12);
@@ -229,7 +229,8 @@ TEST_P(Switches, DoNotChangeTheAnswer) {
                 Tensor::from<double>({5}, {0.1, 0.3, 0.5, 0.7, 0.9}), Tensor::full({5}, 0.2, DType::f64)},
                o);
   };
-  const auto expected = answer(0, "reference"), got = answer(bits, device);
+  static const auto expected = answer(0, "reference");
+  const auto got = answer(bits, device);
   const double tolerance = std::string_view(device) == "reference" ? 1e-12 : 2e-4;
   for (std::size_t k = 0; k < expected.size(); ++k) EXPECT_LT(max_difference(got[k], expected[k]), tolerance) << k;
 }

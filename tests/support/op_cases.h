@@ -143,10 +143,19 @@ inline std::vector<OpCase> convolution_cases() {
       conv_case("conv_stem_skips_points", {3, 11, 12}, 6, {1, 1}, {{2, 2}}),
       conv_case("conv_patches", {3, 16, 16}, 24, {4, 4}, {{4, 4}}),
       conv_case("conv_padding_beyond_kernel", {4, 6, 6}, 5, {2, 2}, {{1, 1}, {2, 3}, {3, 2}}),
+      // Channels in whole AMX tiles: every phase of a stride, planes of a strided picture, blocks that end within a picture.
+      conv_case("conv_tiles", {32, 9, 7}, 64, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}),
+      conv_case("conv_tiles_strided", {64, 9, 12}, 96, {3, 3}, {{2, 2}, {1, 1}, {1, 1}}),
+      conv_case("conv_tiles_point", {96, 7, 5}, 32, {1, 1}, {}),
+      conv_case("conv_tiles_point_strided", {32, 9, 8}, 64, {1, 1}, {{2, 2}}),
+      conv_case("conv_tiles_dilated_asymmetric", {32, 13, 14}, 32, {3, 5}, {{1, 2}, {0, 2}, {3, 1}, {2, 1}}),
+      conv_case("conv_tiles_skip_points", {32, 11, 10}, 32, {2, 1}, {{3, 2}}),
+      conv_case("conv_tiles_wide_padding", {32, 6, 5}, 32, {2, 2}, {{1, 1}, {2, 3}, {3, 2}}),
+      conv_case("conv_winograd_7", {256, 7, 7}, 512, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
       // Winograd in a sweep: its transforms cost two digits, and oneDNN blocks its sums by the number of rows.
       conv_case("conv_winograd", {32, 14, 15}, 48, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
       conv_case("conv_winograd_of_a_crop", {32, 12, 14}, 48, {3, 3}, {}, true, 1e-4),
-      conv_case("conv_winograd_7", {64, 7, 8}, 64, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
+      conv_case("conv_winograd_7x8", {64, 7, 8}, 64, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
       conv_case("conv_winograd_28", {64, 28, 28}, 64, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
   };
   const auto fused = [&](std::string name, Shape x, std::int64_t outs, auto build, double f32 = 2e-5) {
@@ -160,7 +169,7 @@ inline std::vector<OpCase> convolution_cases() {
     c.bf16 = across_kinks;
     cases.push_back(std::move(c));
   };
-  for (const auto& [suffix, x, outs, tolerance] : {std::tuple{"", Shape{10, 7, 9}, std::int64_t{12}, 2e-5}, std::tuple{"_winograd", Shape{32, 14, 14}, std::int64_t{32}, 1e-4}}) {
+  for (const auto& [suffix, x, outs, tolerance] : {std::tuple{"", Shape{10, 7, 9}, std::int64_t{12}, 2e-5}, std::tuple{"_tiles", Shape{32, 5, 7}, std::int64_t{32}, 2e-5}, std::tuple{"_winograd", Shape{32, 14, 14}, std::int64_t{32}, 1e-4}}) {
     fused(std::string("relu") + suffix, x, outs, [](Value a, Value, auto conv) { return relu(conv(a)); }, tolerance);
     fused(std::string("relu6") + suffix, x, outs, [](Value a, Value, auto conv) { return relu6(conv(a)); }, tolerance);
     fused(std::string("addend_dies") + suffix, x, outs, [](Value a, Value b, auto conv) { return relu(conv(a) + b); }, tolerance);

@@ -52,7 +52,7 @@ TEST(Failures, Weights) {
   classify(1, "nowhere.safetensors", "nowhere.safetensors");
 
   write_safetensors(dir / "other.safetensors", {{"w", Tensor(Shape{2, 2})}});
-  classify(1, "name it with --model", "other.safetensors");
+  classify(1, "Name it with --model if it is one of them", "other.safetensors");
 }
 
 TEST(Failures, Arrays) {

@@ -1,10 +1,12 @@
 // The models that come with limpid, and what it makes of other people's files.
 #include <limpid/runtime/error.h>
 #include <limpid/weights/architecture.h>
+#include <limpid/weights/catalogue.h>
 #include <limpid/weights/models.h>
 #include <limpid/weights/safetensors.h>
 
 #include <gtest/gtest.h>
+#include <tests/support/environment.h>
 #include <tests/support/paths.h>
 #include <tests/weights/expect_error.h>
 #include <tests/weights/files.h>
@@ -14,20 +16,6 @@
 
 namespace limpid::testing {
 namespace {
-
-/// Sets an environment variable for as long as it lives.
-class Environment {
- public:
-  Environment(const char* name, const std::string& value) : name_(name) {
-    if (const char* old = std::getenv(name)) old_ = old;
-    ::setenv(name, value.c_str(), 1);
-  }
-  ~Environment() { old_ ? ::setenv(name_, old_->c_str(), 1) : ::unsetenv(name_); }
-
- private:
-  const char* name_;
-  std::optional<std::string> old_;
-};
 
 TEST(Models, BundledAreThere) {
   ASSERT_EQ(bundled_models().size(), 2u);
@@ -93,7 +81,8 @@ TEST(Models, EnvironmentComesFirst) {
 
 TEST(Models, UnknownNames) {
   expect_error(ErrorCode::not_found, "Did you mean 'efficientnet_lite0'?", [] { open_model("efficientnet-lite0"); });
-  expect_error(ErrorCode::not_found, "Did you mean 'resnet18_imagenette'?", [] { open_model("resnet18"); });
+  expect_error(ErrorCode::not_found, "Did you mean 'resnet18_imagenette'?", [] { open_model("resnet18_imagenete"); });
+  expect_error(ErrorCode::not_found, "Did you mean 'wide_resnet50_2_v1', 'wide_resnet50_2_v2' or 'wide_resnet101_2_v1'?", [] { open_model("wide_resnet50_2_v3"); });
   expect_error(ErrorCode::not_found, "Bundled: efficientnet_lite0, resnet18_imagenette", [] { open_model("nothing"); });
   expect_error(ErrorCode::not_found, "There is no file", [] { open_model("nothing.safetensors"); });
   expect_error(ErrorCode::not_found, "There is no file", [] { open_model("no/such/place"); });
@@ -106,13 +95,44 @@ TEST(Models, OtherKindsOfFiles) {
   const auto refused = [&](const std::string& name, const std::string& bytes, ErrorCode code, const std::string& words) {
     expect_error(code, words, [&] { open_model(put(dir / name, bytes).string()); });
   };
-  refused("a.pth", "PK\x03\x04rest of a zip", ErrorCode::unsupported, "Convert it: safetensors.torch.save_file");
-  refused("b.safetensors", "PK\x03\x04rest of a zip", ErrorCode::unsupported, "Convert it");
-  refused("c", "\x80\x02\x8a\x0a legacy pickle", ErrorCode::unsupported, "Convert it");
-  refused("d.pt", "anything", ErrorCode::unsupported, "Convert it");
+  refused("a.pth", "PK\x03\x04rest of a zip", ErrorCode::bad_file, "a.pth");
+  refused("b.safetensors", "PK\x03\x04rest of a zip", ErrorCode::bad_file, "b.safetensors");
+  refused("d.pt", "anything", ErrorCode::bad_file, "is no PyTorch checkpoint");
   refused("notes.txt", "This is a text file, not a model.\n", ErrorCode::bad_file, "not a safetensors file");
   refused("empty", "", ErrorCode::bad_file, "is empty");
   expect_error(ErrorCode::bad_file, "is a folder", [&] { open_model(dir.path().string()); });
+}
+
+TEST(Models, PytorchFilesByContent) {
+  TempDir dir;
+  const auto folder = source_dir() / "tests/data/pytorch";
+  for (const auto& [name, format] : {std::pair("state_dict.zip.pth", "PyTorch zip archive"), std::pair("state_dict.legacy.pth", "PyTorch legacy stream")}) {
+    for (const char* suffix : {"a.pth", "a.pt", "a.safetensors", "a"}) {
+      std::filesystem::copy_file(folder / name, dir / suffix, std::filesystem::copy_options::overwrite_existing);
+      EXPECT_EQ(open_model((dir / suffix).string()).format, format) << suffix;
+    }
+  }
+  std::filesystem::copy_file(folder / "state_dict.safetensors", dir / "b.pth");
+  EXPECT_EQ(open_model((dir / "b.pth").string()).format, "safetensors");
+  EXPECT_FALSE(open_model((folder / "data_parallel.pth").string()).notes.empty());
+}
+
+TEST(Models, CatalogueSaysHowAFileIsPreprocessed) {
+  TempDir dir;
+  const auto* w = find_published("resnet50_v2");
+  const auto make = [&](std::uint64_t filler) {
+    const std::string n = std::to_string(filler), end = std::to_string(filler + 8);
+    const std::string bytes = safetensors_bytes(R"({"fc.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"filler":{"dtype":"U8","shape":[)" + n + "],\"data_offsets\":[8," + end + "]}}", 8);
+    put(dir / w->file, bytes);
+    std::filesystem::resize_file(dir / w->file, bytes.size() + filler);  // a hole: it takes no space
+  };
+  make(100);
+  EXPECT_FALSE(open_model((dir / w->file).string()).preprocessing) << "the name alone is not enough";
+  make(w->bytes - 200);
+  const auto model = open_model((dir / w->file).string());
+  EXPECT_EQ(model.name, "resnet50_v2");
+  ASSERT_TRUE(model.preprocessing);
+  EXPECT_EQ(model.preprocessing->resize, 232);
 }
 
 TEST(Models, FolderWithABundledNameIsNotInTheWay) {
@@ -177,6 +197,29 @@ TEST(Architecture, Unknown) {
   EXPECT_EQ(detect_architecture(odd), "");
   odd["layer1.0.conv2.weight"] = Tensor({64});
   EXPECT_EQ(detect_architecture(odd), "");
+}
+
+TEST(Architecture, WhatItIsInstead) {
+  EXPECT_EQ(explain_unknown_architecture(resnet({2, 2, 2, 2}, false, 64, 1)), "");
+  EXPECT_EQ(explain_unknown_architecture({{"x", Tensor({1})}}), "");
+  EXPECT_EQ(explain_unknown_architecture(resnet({2, 2, 2, 3}, false, 64, 1)),
+            "a ResNet of 2, 2, 2 and 3 basic blocks, 64 wide in one group, which is none that limpid builds");
+  EXPECT_EQ(explain_unknown_architecture(resnet({3, 4, 6, 3}, true, 128, 4)),
+            "a ResNet of 3, 4, 6 and 3 bottleneck blocks, 128 wide in 4 groups, which is none that limpid builds");
+  auto deep_stem = resnet({3, 4, 6, 3}, true, 64, 1);
+  deep_stem["conv1.0.weight"] = Tensor({32, 3, 3, 3});
+  EXPECT_EQ(detect_architecture(deep_stem), "");
+  EXPECT_NE(explain_unknown_architecture(deep_stem).find("timm's resnet50d"), std::string::npos);
+  auto squeezed = resnet({3, 4, 6, 3}, true, 64, 1);
+  squeezed["layer1.0.se.fc1.weight"] = Tensor({1, 1, 1, 1});
+  EXPECT_NE(explain_unknown_architecture(squeezed).find("squeeze-and-excitation"), std::string::npos);
+}
+
+TEST(Architecture, WithoutStemOrClassifier) {
+  auto body = resnet({2, 2, 2, 2}, false, 64, 1);
+  body.erase("fc.weight");
+  body.erase("conv1.weight");
+  EXPECT_EQ(detect_architecture(body), "resnet18");
 }
 
 TEST(Architecture, MetadataHasTheWord) {

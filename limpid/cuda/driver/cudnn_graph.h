@@ -2,12 +2,15 @@
 // A convolution pattern as cuDNN's operation graph.
 #include <limpid/cuda/driver/cudnn_descriptor.h>
 
+#include <string>
+
 namespace limpid::cuda {
 
 /// What plans are made for: the device of a handle, or one that is only described (no device is needed then).
 struct PlanTarget {
   cudnnHandle_t handle = nullptr;
   cudnnBackendDescriptor_t description = nullptr;
+  std::string identity;  // under which compiled plans are kept on disk; empty: they are not
 };
 
 /// The same pattern can be said in several ways, of which cuDNN knows some.

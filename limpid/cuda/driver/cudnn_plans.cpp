@@ -1,4 +1,5 @@
 #include <limpid/cuda/driver/cudnn_plans.h>
+#include <limpid/cuda/plan_cache.h>
 #include <limpid/runtime/error.h>
 
 #include <algorithm>
@@ -78,21 +79,51 @@ std::vector<GraphDialect> dialects(const ConvolutionPattern& p) {
   return {{p.type}, {DType::f32}};  // a bias of the pictures' type has precompiled engines
 }
 
-bool finish(const PlanTarget& target, Descriptor& config, CudnnPlan& made) {
-  made.plan = Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-  made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
-  if (target.handle) made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, target.handle);
-  else made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, target.description);
-  if (!made.plan.try_finalize()) return false;
-  made.workspace_bytes = static_cast<std::size_t>(made.plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64));
-  return true;
+void name_target(const PlanTarget& target, Descriptor& plan) {
+  if (target.handle) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, target.handle);
+  else plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, target.description);
 }
 
+bool make(const PlanTarget& target, Descriptor& config, CudnnPlan& made) {
+  made.plan = Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+  made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
+  name_target(target, made.plan);
+  const cudnnStatus_t status = cudnn().finalize(made.plan.get());
+  // The last step, behind code generation and compilation, fails where there is no driver to load the code.
+  made.loaded = !(status == CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER && target.description);
+  return status == CUDNN_STATUS_SUCCESS || !made.loaded;
+}
+
+/// The plan as it was compiled by an earlier run; false where there is none that cuDNN takes.
+bool recall(const PlanTarget& target, const std::string& key, Descriptor& plan) {
+  const auto json = compiled_plan(key);
+  if (!json) return false;
+  plan = Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+  name_target(target, plan);
+  return cudnn().set_attribute(plan.get(), CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, static_cast<std::int64_t>(json->size()), json->data()) == CUDNN_STATUS_SUCCESS && plan.try_finalize();
+}
+
+bool finish(const PlanTarget& target, Descriptor& config, CudnnPlan& made) {
+  const bool kept = made.runtime_compiled && !target.identity.empty();
+  const std::string key = target.identity + ' ' + to_string(made.pattern) + ' ' + made.name;
+  if (!kept || !recall(target, key, made.plan)) {
+    if (!make(target, config, made)) return false;
+    if (kept && made.loaded) {
+      const auto json = made.plan.get_all<char>(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR);
+      keep_compiled_plan(key, std::string(json.begin(), json.end()));
+    }
+  }
+  if (made.loaded) made.workspace_bytes = static_cast<std::size_t>(made.plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64));
+  return true;
+}
 }  // namespace
 
-std::vector<CudnnPlan> cudnn_plans(const PlanTarget& target, const ConvolutionPattern& pattern, const PlanWish& wish) {
+namespace {
+
+/// Calls visit(config, plan without its end) for each configuration that cuDNN offers, best guess first, until it returns false.
+template <class F>
+void for_each_config(const PlanTarget& target, const ConvolutionPattern& pattern, bool deterministic, F visit) {
   constexpr std::int64_t most_configs = 64;
-  std::vector<CudnnPlan> plans;
   std::set<std::string> seen;
   for (const auto& dialect : dialects(pattern))
     for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK}) {
@@ -109,21 +140,42 @@ std::vector<CudnnPlan> cudnn_plans(const PlanTarget& target, const ConvolutionPa
       }
       if (!heuristics.try_finalize()) continue;
       for (auto& config : heuristics.held(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, most_configs)) {
-        if (plans.size() >= wish.most) return plans;
         auto engines = config.held(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1);
-        if (engines.empty() || !acceptable(engines[0], pattern, wish.deterministic)) continue;
+        if (engines.empty() || !acceptable(engines[0], pattern, deterministic)) continue;
         CudnnPlan made;
         made.name = name_plan(dialect, engines[0].get<std::int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64), knobs_of(config));
         if (!seen.insert(made.name).second) continue;
         made.pattern = pattern;
         made.dialect = dialect;
         made.runtime_compiled = compiled_at_run_time(engines[0]);
-        if (!finish(target, config, made)) continue;
-        made.graph = operation_graph(target, pattern, dialect);
-        plans.push_back(std::move(made));
+        if (!visit(config, made)) return;
       }
     }
+}
+
+}  // namespace
+
+std::vector<CudnnPlan> cudnn_plans(const PlanTarget& target, const ConvolutionPattern& pattern, const PlanWish& wish) {
+  std::vector<CudnnPlan> plans;
+  std::size_t compiled = 0;
+  for_each_config(target, pattern, wish.deterministic, [&](Descriptor& config, CudnnPlan& made) {
+    if (plans.size() >= wish.most) return false;
+    if ((made.runtime_compiled && compiled >= wish.most_compiled) || !finish(target, config, made)) return true;
+    if (made.runtime_compiled) ++compiled;
+    made.graph = operation_graph(target, pattern, made.dialect);
+    plans.push_back(std::move(made));
+    return true;
+  });
   return plans;
+}
+
+std::size_t compiled_plans_offered(const PlanTarget& target, const ConvolutionPattern& pattern, bool deterministic) {
+  std::size_t offered = 0;
+  for_each_config(target, pattern, deterministic, [&](Descriptor&, CudnnPlan& plan) {
+    offered += plan.runtime_compiled;
+    return true;
+  });
+  return offered;
 }
 
 bool cudnn_plan_by_name(const PlanTarget& target, const ConvolutionPattern& pattern, const std::string& name, CudnnPlan& made) {

@@ -7,6 +7,7 @@ namespace limpid::cuda {
 struct PlanWish {
   bool deterministic = true;
   std::size_t most = 1;
+  std::size_t most_compiled = 2;  // of those that cuDNN compiles when they are made, which takes 0.3 to 1 s each
 };
 
 struct CudnnPlan {
@@ -17,10 +18,13 @@ struct CudnnPlan {
   std::string name;
   std::size_t workspace_bytes = 0;
   bool runtime_compiled = false;
+  bool loaded = true;  // false: for a described device, compiled for it but not loaded, for want of a driver; cannot run
 };
 
 /// Best guess first; empty where there is none.
 std::vector<CudnnPlan> cudnn_plans(const PlanTarget& target, const ConvolutionPattern& pattern, const PlanWish& wish);
+/// How many plans cuDNN would compile for the pattern, had it to; none is.
+std::size_t compiled_plans_offered(const PlanTarget& target, const ConvolutionPattern& pattern, bool deterministic);
 /// Without the limits of `cudnn_plans`; false where it cannot be made.
 bool cudnn_plan_by_name(const PlanTarget& target, const ConvolutionPattern& pattern, const std::string& name, CudnnPlan& plan);
 

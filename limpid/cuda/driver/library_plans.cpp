@@ -70,7 +70,7 @@ std::vector<std::unique_ptr<ConvolutionPlan>> library_plans(int device, const Co
   Planner& p = planner(device);
   const std::lock_guard lock(p.busy);
   std::vector<std::unique_ptr<ConvolutionPlan>> plans;
-  for (auto& made : cudnn_plans({p.handle, nullptr}, pattern, {deterministic, most})) plans.push_back(std::make_unique<LibraryPlan>(std::move(made)));
+  for (auto& made : cudnn_plans({p.handle, nullptr, library_identity(device)}, pattern, {deterministic, most})) plans.push_back(std::make_unique<LibraryPlan>(std::move(made)));
   return plans;
 }
 
@@ -78,7 +78,7 @@ std::unique_ptr<ConvolutionPlan> library_plan(int device, const ConvolutionPatte
   Planner& p = planner(device);
   const std::lock_guard lock(p.busy);
   CudnnPlan made;
-  if (!cudnn_plan_by_name({p.handle, nullptr}, pattern, name, made)) return nullptr;
+  if (!cudnn_plan_by_name({p.handle, nullptr, library_identity(device)}, pattern, name, made)) return nullptr;
   return std::make_unique<LibraryPlan>(std::move(made));
 }
 

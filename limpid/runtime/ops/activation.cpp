@@ -1,4 +1,5 @@
-// ReLU and ReLU6. The backward op reads the output, or a mask of it, so that the input need not be kept, and may add a second gradient first.
+// ReLU and ReLU6. The backward op reads the output, or a mask of its active units, so that the input need not be kept, and may add a second
+// gradient first.
 #include <limpid/runtime/ops/common.h>
 
 namespace limpid {
@@ -27,7 +28,7 @@ std::vector<ValueType> infer_mask(const Graph& g, const Node& n) {
 }
 
 template <class T>
-void mask(const KernelCall& call) {
+void mask_kernel(const KernelCall& call) {
   const Activation kind = call.attributes<ActivationAttributes>().activation;
   const std::int64_t size = call.out_shape().numel();
   parallel_for(call.rows, [&](std::int64_t r) {
@@ -37,8 +38,7 @@ void mask(const KernelCall& call) {
 
 std::vector<ValueType> infer_backward(const Graph& g, const Node& n) {  // y or its mask, dy, and optionally another dy to add
   check_same(g, n, 0, 1);
-  check_kind(g, n, 1, Kind::real);
-  if (n.has_input(2)) check_same(g, n, 0, 2);
+  if (n.has_input(2)) check_same(g, n, 1, 2);
   return {like(in(g, n, 1))};
 }
 
@@ -47,19 +47,19 @@ void backward(const KernelCall& call) {
   const auto& a = call.attributes<ActivationAttributes>();
   const std::int64_t size = call.out_shape().numel();
   const T* more = call.node.has_input(2) ? call.input<T>(2) : nullptr;
-  const auto go = [&](auto active) {
-    parallel_for(call.rows, [&](std::int64_t r) {
-      for (std::int64_t i = r * size; i < (r + 1) * size; ++i) call.output<T>()[i] = pass_back(active(i), call.input<T>(1)[i] + (more ? more[i] : T(0)), a.rule);
-    });
-  };
-  if (call.graph.value(call.node.inputs[0]).kind == Kind::index) go([&](std::int64_t i) { return call.input<std::int64_t>(0)[i] != 0; });
-  else go([&](std::int64_t i) { return is_active(call.input<T>(0)[i], a.activation); });
+  const bool masked = in(call.graph, call.node, 0).kind == Kind::index;
+  parallel_for(call.rows, [&](std::int64_t r) {
+    for (std::int64_t i = r * size; i < (r + 1) * size; ++i) {
+      const bool active = masked ? call.input<std::int64_t>(0)[i] != 0 : is_active(call.input<T>(0)[i], a.activation);
+      call.output<T>()[i] = pass_back(active, call.input<T>(1)[i] + (more ? more[i] : T(0)), a.rule);
+    }
+  });
 }
 
 }  // namespace
 
 const OpDef activation{"activation", infer_forward, gradient, LIMPID_KERNEL(forward)};
-const OpDef relu_mask{"relu_mask", infer_mask, nullptr, LIMPID_KERNEL(mask)};
+const OpDef relu_mask{"relu_mask", infer_mask, nullptr, LIMPID_KERNEL(mask_kernel)};
 const OpDef activation_backward{"activation_backward", infer_backward, nullptr, LIMPID_KERNEL(backward)};
 
 }  // namespace ops

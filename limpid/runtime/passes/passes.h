@@ -8,7 +8,7 @@ struct PassOptions {
   bool fold_batch_norm = true;     // batch norms behind a convolution become part of its weights, forward and backward
   bool hoist_linear = true;        // affine ops on the points of a path run on its two ends, once per sample
   bool fuse_convolution = true;    // convolution + addend + ReLU become one node
-  bool fuse_relu_backward = true;  // the sum of two gradients is formed inside the ReLU's backward op
+  bool fuse_relu_backward = true;  // the sum of two gradients is formed inside the ReLU's backward op, and that op where the last of them is made
   bool keep_masks = true;          // a ReLU's backward op reads a mask of one bit an element instead of the output
   bool sum_before_linear = true;   // a sweep's gradients are summed before the linear ops at its end, not behind them
   bool crop_windows = true;        // behind an occlusion window only what it can reach is computed again

@@ -1,0 +1,69 @@
+#pragma once
+// Convolutions in bf16 on AMX's tiles, sums in f32, pictures with channels side by side (nhwc): the network's, forward and as gradients of the
+// picture, with what follows them done before a sum is rounded and leaves the registers.
+#include <limpid/runtime/dtype.h>
+#include <limpid/runtime/functors.h>
+
+#include <span>
+#include <vector>
+
+namespace limpid::cpu::amx {
+
+/// Whether processor and system let this process use bf16 tiles (the first call asks the system).
+bool available();
+
+/// A convolution as sums of matrix products over shifted pictures. Point (y, x) of the result is (out_stride * v + phase) for v on a grid; tap t reads
+/// the picture at in_stride * v + d[t]. Forward: one phase, in_stride the convolution's. Gradient of the picture: in_stride 1 and a phase for each
+/// point of a stride, with the taps that meet it. Where a tap may read outside, the picture is first copied with zeros around it, so that one stride
+/// leads from each point to the next; a picture's points in phase by in_stride are then a plane each.
+class Convolution {
+ public:
+  /// Bytes of L2 that a worker may count on.
+  static constexpr std::int64_t cache = 1 << 20;
+
+  struct Sizes { std::int64_t pictures, channels, in_rows, in_columns, outs, out_rows, out_columns; };
+  /// y = conv(x, w): w [outs, channels, kh, kw]
+  static Convolution forward(const Sizes& sizes, const Axis& rows, const Axis& columns, int workers) { return {sizes, rows, columns, false, workers}; }
+  /// dx of a convolution by w [channels, outs, kh, kw]: x of this one is dy, channels of dy in, channels of dx out.
+  static Convolution backward(const Sizes& sizes, const Axis& rows, const Axis& columns, int workers) { return {sizes, rows, columns, true, workers}; }
+  /// Channels in whole tiles.
+  static bool takes(const Sizes& sizes) { return sizes.channels % 32 == 0 && sizes.outs % 32 == 0; }
+
+  std::int64_t weight_count() const;
+  /// w (plain f32, as forward and backward want it) in the order in which the tiles are read.
+  void arrange(const float* w, float* to) const;
+  /// Bytes of scratch memory.
+  std::size_t scratch_bytes() const;
+
+  /// What happens to a sum before it is rounded: + bias, + addend, then an activation or its reverse. Null: nothing.
+  struct Epilogue {
+    const float* bias = nullptr;
+    const bfloat16* addend = nullptr;  // may be y
+    Activation activation = Activation::none;
+    const bfloat16* unit = nullptr;    // the output of the activation whose backward rule is applied,
+    const std::uint8_t* mask = nullptr;  // or a bit an element: whether it is active
+    Activation unit_kind = Activation::relu;
+    ReluRule rule = ReluRule::plain;
+  };
+  void run(const bfloat16* x, const bfloat16* weights, bfloat16* y, void* scratch, const Epilogue& epilogue) const;
+
+ private:
+  struct Tap { std::int64_t row, column, plane, offset; };  // of the kernel; of the copy
+  struct Part { std::int64_t row_phase, column_phase, rows, columns, weights; std::vector<Tap> taps; };
+  Convolution(const Sizes& sizes, const Axis& rows, const Axis& columns, bool backward, int workers);
+  void copy(const bfloat16* x, bfloat16* to, std::int64_t first, std::int64_t begin, std::int64_t end, std::int64_t held) const;
+  void multiply(const bfloat16* a, std::int64_t held, std::int64_t first_picture, std::int64_t begin, std::int64_t end, std::int64_t first_block, std::int64_t last_block,
+                const bfloat16* weights, bfloat16* y, bfloat16* tail, const Epilogue& e) const;
+  std::int64_t plane_points(std::int64_t pictures) const { return lead_ + pictures * pitch_rows_ * pitch_columns_ + trail_; }
+
+  Sizes s_;
+  bool backward_, copies_, by_outs_;
+  int workers_;
+  std::int64_t kernel_rows_, kernel_columns_, in_row_stride_, in_column_stride_, out_row_stride_, out_column_stride_;
+  std::int64_t pitch_rows_, pitch_columns_, lead_ = 0, trail_ = 0, pitch_;  // of the copy: rows a picture, columns a row, points before and behind, elements a point
+  std::int64_t group_, panel_ = 512;  // pictures that a worker copies, points that it takes, at a time
+  std::vector<std::pair<std::int64_t, std::int64_t>> planes_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace limpid::cpu::amx
