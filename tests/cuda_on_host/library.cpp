@@ -13,115 +13,11 @@ namespace {
 
 enum class Order { forward, reversed, any };
 
-float load(const void* p, DType type, std::size_t i) {
-  if (type == DType::f32) return static_cast<const float*>(p)[i];
-  if (type == DType::bf16) return static_cast<const bfloat16*>(p)[i];
-  return static_cast<const float16*>(p)[i];
-}
-void store(void* p, DType type, std::size_t i, float v) {
-  if (type == DType::f32) static_cast<float*>(p)[i] = v;
-  else if (type == DType::bf16) static_cast<bfloat16*>(p)[i] = bfloat16(v);
-  else static_cast<float16*>(p)[i] = float16(v);
-}
-
 /// n elements as f32, rounded to 10 bits for tf32.
 std::vector<float> to_float(const void* p, DType type, std::size_t n, bool tf32) {
   std::vector<float> v(n);
   convert(p, type, n, tf32, v.data());
   return v;
-}
-
-/// Forward and backward alike: each point of the result is a row of gathered operands times a matrix of weights. Backward, the gathered
-/// row holds dy under each tap that reaches the point, and the weights are turned.
-struct Gather {
-  const ConvolutionPattern& p;
-  std::int64_t group_in, group_out, taps, length;  // length: of a row, padded to `lanes`
-
-  explicit Gather(const ConvolutionPattern& pattern)
-      : p(pattern), group_in((p.backward ? p.outputs : p.channels) / p.groups), group_out((p.backward ? p.channels : p.outputs) / p.groups),
-        taps(p.vertical.kernel * p.horizontal.kernel), length((taps * group_in + lanes - 1) / lanes * lanes) {}
-
-  std::int64_t rows() const { return p.backward ? p.rows : p.out_rows; }
-  std::int64_t columns() const { return p.backward ? p.columns : p.out_columns; }
-  std::int64_t in_rows() const { return p.backward ? p.out_rows : p.rows; }
-  std::int64_t in_columns() const { return p.backward ? p.out_columns : p.columns; }
-  std::int64_t in_channels() const { return p.backward ? p.outputs : p.channels; }
-
-  /// The operand's coordinate under tap k of result o, or -1.
-  std::int64_t under(const Axis& a, std::int64_t o, std::int64_t k, std::int64_t n) const {
-    std::int64_t at;
-    if (!p.backward) at = a.in(o, k);
-    else {
-      const std::int64_t t = o + a.begin - k * a.dilation;
-      if (t < 0 || t % a.stride) return -1;
-      at = t / a.stride;
-    }
-    return at >= 0 && at < n ? at : -1;
-  }
-
-  void row(const float* in, std::int64_t image, std::int64_t y, std::int64_t x, std::int64_t group, float* to) const {
-    std::fill_n(to, length, 0.0f);
-    for (std::int64_t r = 0; r < p.vertical.kernel; ++r) {
-      const std::int64_t iy = under(p.vertical, y, r, in_rows());
-      for (std::int64_t s = 0; s < p.horizontal.kernel; ++s) {
-        const std::int64_t ix = under(p.horizontal, x, s, in_columns());
-        if (iy >= 0 && ix >= 0) std::copy_n(in + ((image * in_rows() + iy) * in_columns() + ix) * in_channels() + group * group_in, group_in, to + (r * p.horizontal.kernel + s) * group_in);
-      }
-    }
-  }
-
-  /// [groups][group_out][length] from [outputs, kernel rows, kernel columns, channels / groups].
-  std::vector<float> weights(const std::vector<float>& w) const {
-    std::vector<float> turned(static_cast<std::size_t>(p.groups * group_out * length));
-    const std::int64_t inner = p.channels / p.groups, outs = p.outputs / p.groups;
-    for (std::int64_t g = 0; g < p.groups; ++g)
-      for (std::int64_t k = 0; k < outs; ++k)
-        for (std::int64_t t = 0; t < taps; ++t) {
-          const float* from = w.data() + ((g * outs + k) * taps + t) * inner;
-          for (std::int64_t c = 0; c < inner; ++c) turned[static_cast<std::size_t>(p.backward ? (g * inner + c) * length + t * outs + k : (g * outs + k) * length + t * inner + c)] = from[c];
-        }
-    return turned;
-  }
-};
-
-void convolve(const ConvolutionPattern& p, const ConvolutionArguments& a, DType bias_type, Order order) {
-  const Gather gather(p);
-  const auto in = to_float(a.in, p.type, static_cast<std::size_t>(p.in_elements()), p.tf32);
-  const auto weights = gather.weights(to_float(a.weight, p.type, static_cast<std::size_t>(p.outputs * gather.taps * (p.channels / p.groups)), p.tf32));
-  const std::int64_t rows = gather.rows(), columns = gather.columns(), points = p.images * rows * columns, channels = gather.group_out * p.groups;
-  constexpr std::int64_t tile = 32;
-  std::vector<float> patches(static_cast<std::size_t>(tile * gather.length)), sums(static_cast<std::size_t>(tile * gather.group_out));
-  std::vector<std::uint8_t> bits(a.mask && !p.backward ? static_cast<std::size_t>(points * channels / 8) : 0);
-  static std::atomic<unsigned> runs{0};
-  const bool reversed = order == Order::reversed || (order == Order::any && runs++ % 2);
-  for (std::int64_t first = 0; first < points; first += tile) {
-    const std::int64_t count = std::min(tile, points - first);
-    for (std::int64_t g = 0; g < p.groups; ++g) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        const std::int64_t at = first + i;
-        gather.row(in.data(), at / (rows * columns), at / columns % rows, at % columns, g, patches.data() + i * gather.length);
-      }
-      products(patches.data(), weights.data() + g * gather.group_out * gather.length, sums.data(), count, gather.group_out, gather.length, reversed);
-      for (std::int64_t i = 0; i < count; ++i)
-        for (std::int64_t c = 0; c < gather.group_out; ++c) {
-          const std::int64_t channel = g * gather.group_out + c;
-          const auto at = static_cast<std::size_t>((first + i) * channels + channel);
-          float v = sums[static_cast<std::size_t>(i * gather.group_out + c)];
-          if (p.bias) v += load(a.bias, bias_type, static_cast<std::size_t>(channel));
-          if (p.addend) v += load(a.addend, p.type, at);
-          v = activate(v, p.activation);
-          if (p.mask) {
-            if (p.backward) {
-              if (!(static_cast<const std::uint8_t*>(a.mask)[at / 8] >> (at % 8) & 1)) v = 0;
-            } else if (v > 0 && (p.activation != Activation::relu6 || v < 6)) {
-              bits[at / 8] = static_cast<std::uint8_t>(bits[at / 8] | 1u << (at % 8));
-            }
-          }
-          store(a.out, p.type, at, v);
-        }
-    }
-  }
-  if (!bits.empty()) std::memcpy(a.mask, bits.data(), bits.size());
 }
 
 bool overlap(const void* a, std::size_t a_bytes, const void* b, std::size_t b_bytes) {
@@ -143,7 +39,8 @@ class HostPlan : public ConvolutionPlan {
     on_host::queue(stream, name() + ", " + to_string(pattern_), [p = pattern_, a = arguments, order = order_, bias = bias_type(), workspace = workspace_bytes(), name = name()] {
       check(p, a, bias, workspace, name);
       if (workspace) fill_with_poison(a.workspace, workspace);  // a workspace holds nothing that lasts
-      convolve(p, a, bias, order);
+      static std::atomic<unsigned> runs{0};
+      convolve(p, a, bias, order == Order::reversed || (order == Order::any && runs++ % 2));
       ++plans_run;
     });
   }

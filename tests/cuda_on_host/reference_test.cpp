@@ -1,0 +1,52 @@
+// Every method on the bundled models through the CUDA backend, run on the host, against the small float64 references (tests/references).
+#include "../support/paths.h"
+#include "../support/reference_cases.h"
+#include "on_host.h"
+
+namespace limpid::testing {
+namespace {
+
+class CudaReference : public ::testing::TestWithParam<std::tuple<const char*, const char*, Precision>> {};
+
+/// 16 bits carry two or three digits, and a unit that rounding moves across its kink passes or stops a whole gradient.
+double bound(Family family, Precision precision, bool inner) {
+  if (precision == Precision::f32) return inner ? 1e-2 : f32_bound(family);
+  const double widest = family == Family::logits ? 3e-2 : family == Family::gradcam ? 0.15 : 0.5;
+  return precision == Precision::bf16 ? widest : widest / 3;
+}
+
+TEST_P(CudaReference, EveryTensor) {
+  const auto [model, set, precision] = GetParam();
+  const SafetensorsFile file = read_safetensors(source_dir() / "tests/data" / (std::string(model) + "." + set + ".safetensors"));
+  CompileOptions options;
+  options.device = "cuda";
+  options.precision = precision;
+  const Explainer explainer(Model::load(model), options);
+  int compared = 0;
+  for (const auto& [name, expected] : file.tensors) {
+    if (name == "input") continue;
+    const Measured m = compute(explainer, file, name);
+    if (!m.applies) continue;
+    ++compared;
+    ASSERT_EQ(m.computed.shape(), expected.shape()) << name;
+    if (m.family == Family::delta) {
+      for (std::int64_t i = 0; i < expected.numel(); ++i) EXPECT_NEAR(m.computed.at(i), expected.at(i), precision == Precision::f32 ? 5e-2 : 1.0) << name;
+      continue;
+    }
+    // Below the last block Grad-CAM's gradient passes ReLUs, and one that rounding flips shows in a 3x3 map.
+    const bool inner = name == "gradcam.blocks.4" || name == "gradcam.layer3";
+    const double error = relative_l2_error(m.computed, expected);
+    if (std::getenv("LIMPID_PRINT_ERRORS")) std::fprintf(stderr, "%s %s %s: %.3g\n", model, limpid::name_of(precision).data(), name.c_str(), error);
+    EXPECT_LT(error, bound(m.family, precision, inner)) << name;
+  }
+  EXPECT_GE(compared, 2);
+}
+
+const auto names = [](const auto& i) { return std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param) + "_" + std::string(limpid::name_of(std::get<2>(i.param))); };
+INSTANTIATE_TEST_SUITE_P(Small, CudaReference,
+                         ::testing::Combine(::testing::Values("efficientnet_lite0", "resnet18_imagenette"), ::testing::Values("64", "75x66", "batch", "layers"),
+                                            ::testing::Values(Precision::f32, Precision::bf16, Precision::f16)),
+                         names);
+
+}  // namespace
+}  // namespace limpid::testing
