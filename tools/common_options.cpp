@@ -14,7 +14,9 @@
 using limpid::ErrorCode;
 
 void add_model_options(CLI::App& app, CommonOptions& o) {
-  app.add_option("--weights", o.weights, "A .safetensors, .pth or .pt file, a name that `limpid weights list` prints (downloaded when it is not here), or random[:SEED] [efficientnet_lite0]")
+  app.add_option(
+         "--weights", o.weights,
+         "A .safetensors, .pth or .pt file, a name that `limpid weights list` prints (downloaded when it is not here), or random[:SEED] [efficientnet_lite0]")
       ->type_name("PATH|NAME");
   app.add_option("--model", o.model, "The architecture: resnet18, resnet50, efficientnet_lite0, ... [what the weights say]")->type_name("NAME");
   app.add_option("--seed", o.seed, "The seed of `--weights random`")->type_name("N");

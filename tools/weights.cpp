@@ -33,7 +33,7 @@ int list_weights(bool as_json) {
   }
   for (const auto& w : published_weights()) {
     const bool here = find_cached(w).has_value();
-    Json entry = {{"name", w.name}, {"file", w.file},   {"bytes", w.bytes},   {"where", here ? "here" : "to fetch"}, {"description", description_of(w)},
+    Json entry = {{"name", w.name},   {"file", w.file},     {"bytes", w.bytes},   {"where", here ? "here" : "to fetch"}, {"description", description_of(w)},
                   {"url", url_of(w)}, {"sha256", w.sha256}, {"default", w.newest}};
     list.push_back(std::move(entry));
     table.add({w.name, bytes_text(w.bytes), here ? "here" : "to fetch", description_of(w) + (w.newest ? "; also called " + w.architecture : "")});
@@ -70,9 +70,8 @@ std::string shortened(const std::string& text) { return text.size() <= 100 ? tex
 
 std::string text_of_preprocessing(const ModelFile& file) {
   const Preprocessing p = file.preprocessing.value_or(Preprocessing());
-  return format("resize %d, crop %d, %s", p.resize, p.crop, p.interpolation.c_str()) +
-         format(", mean %.4g %.4g %.4g", p.mean[0], p.mean[1], p.mean[2]) + format(", std %.4g %.4g %.4g", p.std[0], p.std[1], p.std[2]) +
-         (file.preprocessing ? "" : " (assumed: the file does not say)");
+  return format("resize %d, crop %d, %s", p.resize, p.crop, p.interpolation.c_str()) + format(", mean %.4g %.4g %.4g", p.mean[0], p.mean[1], p.mean[2]) +
+         format(", std %.4g %.4g %.4g", p.std[0], p.std[1], p.std[2]) + (file.preprocessing ? "" : " (assumed: the file does not say)");
 }
 
 bool is_known(const std::string& architecture) {
@@ -142,8 +141,7 @@ int convert_file(const WeightsOptions& o) {
   convert(file, o.output, options);
   if (!o.quiet) {
     for (const auto& note : file.notes) complain("note: " + note);
-    if (!is_known(file.architecture))
-      complain("note: The architecture is unknown to limpid; the tensors are converted as they are.");
+    if (!is_known(file.architecture)) complain("note: The architecture is unknown to limpid; the tensors are converted as they are.");
     else if (const Mismatch mismatch = compare(file, file.architecture); !mismatch.empty())
       complain("note: The tensors do not fit " + file.architecture + ": " + mismatch.to_string() + ".");
     if (!is_stdout(o.output)) print("wrote " + printable(o.output) + "\n");

@@ -51,7 +51,7 @@ std::int64_t classes_of(const ModelFile& file) { return file.labels.empty() ? 10
 }  // namespace
 
 std::vector<std::string> architectures() {
-  return {"resnet18",         "resnet34",        "resnet50",         "resnet101",        "resnet152",        "wide_resnet50_2",
+  return {"resnet18",         "resnet34",        "resnet50",         "resnet101",        "resnet152",       "wide_resnet50_2",
           "wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", std::string(lite0)};
 }
 
@@ -70,8 +70,8 @@ std::shared_ptr<const Model> Model::load(std::string_view weights, std::string_v
     if (architecture.empty() && file.architecture.empty()) {
       const std::string kind = explain_unknown_architecture(file.tensors);
       if (!kind.empty()) fail(ErrorCode::unsupported, file.path.string(), " is ", kind, ". limpid builds: ", list_of_architectures(), ".");
-      fail(ErrorCode::bad_file, file.path.string(), " does not name its architecture, and its tensors look like none that limpid builds (", list_of_architectures(),
-           "). Name it with --model if it is one of them.");
+      fail(ErrorCode::bad_file, file.path.string(), " does not name its architecture, and its tensors look like none that limpid builds (",
+           list_of_architectures(), "). Name it with --model if it is one of them.");
     }
     model->architecture_ = known_architecture(architecture.empty() ? file.architecture : architecture);
     if (const Mismatch mismatch = compare(file, model->architecture_); !mismatch.empty())

@@ -50,7 +50,8 @@ std::string_view foreign_part(const Tensors& tensors) {
   if (tensors.contains("conv1.0.weight")) return "its stem is several convolutions (conv1.0, ...), as in timm's resnet50d";
   if (tensors.contains("layer1.0.se.conv_reduce.weight") || tensors.contains("layer1.0.se.fc1.weight") || tensors.contains("layer1.0.se_module.fc1.weight"))
     return "its blocks have squeeze-and-excitation (layer1.0.se), as in SE-ResNets";
-  if (shape_of(tensors, "layer2.0.downsample.1.weight").rank() == 4) return "its shortcuts pool before they convolve (downsample.1 is a convolution), as in timm's resnet50d";
+  if (shape_of(tensors, "layer2.0.downsample.1.weight").rank() == 4)
+    return "its shortcuts pool before they convolve (downsample.1 is a convolution), as in timm's resnet50d";
   return "";
 }
 
@@ -86,7 +87,8 @@ std::string explain_unknown_architecture(const Tensors& tensors) {
     if (b.width) text += ", " + std::to_string(b.width) + " wide in " + (b.groups == 1 ? "one group" : std::to_string(b.groups) + " groups");
     return text + ", which is none that limpid builds";
   }
-  if (tensors.contains("conv_stem.weight") || tensors.contains("_conv_stem.weight")) return "of the EfficientNet or MobileNet family, of which limpid builds efficientnet_lite0 only";
+  if (tensors.contains("conv_stem.weight") || tensors.contains("_conv_stem.weight"))
+    return "of the EfficientNet or MobileNet family, of which limpid builds efficientnet_lite0 only";
   return "";
 }
 

@@ -43,7 +43,8 @@ constexpr Row rows[] = {
 
 /// "wide_resnet50_2" -> "Wide_ResNet50_2", as torchvision writes it in `Wide_ResNet50_2_Weights`.
 std::string written(std::string name) {
-  for (const auto& [lower, upper] : {std::pair("wide_", "Wide_"), std::pair("resnet", "ResNet"), std::pair("resnext", "ResNeXt"), std::pair("x4d", "X4D"), std::pair("x8d", "X8D")})
+  for (const auto& [lower, upper] :
+       {std::pair("wide_", "Wide_"), std::pair("resnet", "ResNet"), std::pair("resnext", "ResNeXt"), std::pair("x4d", "X4D"), std::pair("x8d", "X8D")})
     if (const auto at = name.find(lower); at != std::string::npos) name.replace(at, std::string(lower).size(), upper);
   return name;
 }

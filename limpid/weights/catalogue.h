@@ -14,15 +14,15 @@ namespace limpid {
 
 /// Source: torchvision/models/resnet.py, 0.29 (URL, size, accuracy, transforms of each `ResNet50_Weights.IMAGENET1K_V1`, ...).
 struct PublishedWeights {
-  std::string name;            // "resnet50_v2"
-  std::string architecture;    // "resnet50"
-  std::string enumerator;      // torchvision's: "ResNet50_Weights.IMAGENET1K_V2"
-  std::string file;            // "resnet50-11ad3fa6.pth"
-  std::uint64_t bytes = 0;     // torchvision gives MiB with three decimals, so this may be off by `bytes_off`
+  std::string name;          // "resnet50_v2"
+  std::string architecture;  // "resnet50"
+  std::string enumerator;    // torchvision's: "ResNet50_Weights.IMAGENET1K_V2"
+  std::string file;          // "resnet50-11ad3fa6.pth"
+  std::uint64_t bytes = 0;   // torchvision gives MiB with three decimals, so this may be off by `bytes_off`
   std::uint64_t bytes_off = 0;
-  std::string sha256;          // 64 hexadecimal digits, or the first eight, which torchvision's file names carry
-  double top1 = 0;             // per cent of ImageNet's validation pictures
-  bool newest = false;         // what the architecture's name alone stands for; torchvision's DEFAULT
+  std::string sha256;           // 64 hexadecimal digits, or the first eight, which torchvision's file names carry
+  double top1 = 0;              // per cent of ImageNet's validation pictures
+  bool newest = false;          // what the architecture's name alone stands for; torchvision's DEFAULT
   Preprocessing preprocessing;  // the pictures that `top1` was measured with
 
   bool has_size(std::uint64_t size) const { return size + bytes_off >= bytes && size <= bytes + bytes_off; }

@@ -8,10 +8,13 @@ namespace {
 
 CurlLibrary load() {
   void* library = ::dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-  if (!library) fail(ErrorCode::unsupported, "Downloading needs libcurl.so.4, which this system does not have (Debian: libcurl4). Install it, or fetch the file by other means.");
+  if (!library)
+    fail(ErrorCode::unsupported,
+         "Downloading needs libcurl.so.4, which this system does not have (Debian: libcurl4). Install it, or fetch the file by other means.");
   const auto find = [&]<class F>(F*& function, const char* name) {
     function = reinterpret_cast<F*>(::dlsym(library, name));
-    if (!function) fail(ErrorCode::unsupported, "This system's libcurl is too old: it has no ", name, ". Install 7.85 or later, or fetch the file by other means.");
+    if (!function)
+      fail(ErrorCode::unsupported, "This system's libcurl is too old: it has no ", name, ". Install 7.85 or later, or fetch the file by other means.");
   };
   CurlLibrary c{};
   find(c.global_init, "curl_global_init");

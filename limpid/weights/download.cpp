@@ -54,7 +54,8 @@ std::string megabytes(std::uint64_t bytes) {
 /// One file's way from the server into the part file, over as many connections as it takes.
 class Transfer {
  public:
-  Transfer(const Download& what, const DownloadOptions& options, PartFile& part) : what_(what), options_(options), part_(part), url_(what.url), handle_(new_handle()) {}
+  Transfer(const Download& what, const DownloadOptions& options, PartFile& part)
+      : what_(what), options_(options), part_(part), url_(what.url), handle_(new_handle()) {}
 
   /// Until the server has sent all that it has.
   void run() {
@@ -99,6 +100,7 @@ class Transfer {
     curl_.easy_setopt(h, CURLOPT_URL, url_.c_str());
     curl_.easy_setopt(h, CURLOPT_USERAGENT, agent.c_str());
     curl_.easy_setopt(h, CURLOPT_PROTOCOLS_STR, "https,http");
+    if (part_of(url_, CURLUPART_SCHEME) == "http") curl_.easy_setopt(h, CURLOPT_PROXY, "");  // a proxy would carry it over an open line
     if (asked_from_ > 0) curl_.easy_setopt(h, CURLOPT_RANGE, range.c_str());
     curl_.easy_setopt(h, CURLOPT_FAILONERROR, 1L);
     curl_.easy_setopt(h, CURLOPT_ERRORBUFFER, error_.data());
@@ -108,20 +110,23 @@ class Transfer {
     curl_.easy_setopt(h, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options_.stall_seconds));
     curl_.easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
     curl_.easy_setopt(h, CURLOPT_XFERINFODATA, this);
-    curl_.easy_setopt(h, CURLOPT_XFERINFOFUNCTION, +[](void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-      return static_cast<Transfer*>(self)->guarded([](Transfer& t) { t.report(); }) ? 0 : 1;
-    });
+    curl_.easy_setopt(
+        h, CURLOPT_XFERINFOFUNCTION, +[](void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+          return static_cast<Transfer*>(self)->guarded([](Transfer& t) { t.report(); }) ? 0 : 1;
+        });
     curl_.easy_setopt(h, CURLOPT_HEADERDATA, this);
-    curl_.easy_setopt(h, CURLOPT_HEADERFUNCTION, +[](char* text, std::size_t, std::size_t size, void* self) {
-      static_cast<Transfer*>(self)->header({text, size});
-      return size;
-    });
+    curl_.easy_setopt(
+        h, CURLOPT_HEADERFUNCTION, +[](char* text, std::size_t, std::size_t size, void* self) {
+          static_cast<Transfer*>(self)->header({text, size});
+          return size;
+        });
     curl_.easy_setopt(h, CURLOPT_WRITEDATA, this);
-    curl_.easy_setopt(h, CURLOPT_WRITEFUNCTION, +[](char* data, std::size_t, std::size_t size, void* self) {
-      bool wanted = false;
-      const bool good = static_cast<Transfer*>(self)->guarded([&](Transfer& t) { wanted = t.take({reinterpret_cast<const std::byte*>(data), size}); });
-      return good && wanted ? size : std::size_t{0};
-    });
+    curl_.easy_setopt(
+        h, CURLOPT_WRITEFUNCTION, +[](char* data, std::size_t, std::size_t size, void* self) {
+          bool wanted = false;
+          const bool good = static_cast<Transfer*>(self)->guarded([&](Transfer& t) { wanted = t.take({reinterpret_cast<const std::byte*>(data), size}); });
+          return good && wanted ? size : std::size_t{0};
+        });
     return curl_.easy_perform(h);
   }
 
@@ -159,7 +164,8 @@ class Transfer {
       if (status != 200 && status != 206) return false;
       if (status == 200 && part_.size() > 0) part_.restart();  // the server does not resume
       if (status == 206 && range_start_ != asked_from_)
-        fail(ErrorCode::bad_file, host_of(url_), " sends another part of ", what_.target.filename().string(), " than was asked for. Try again later, or name another mirror in LIMPID_WEIGHTS_URL.");
+        fail(ErrorCode::bad_file, host_of(url_), " sends another part of ", what_.target.filename().string(),
+             " than was asked for. Try again later, or name another mirror in LIMPID_WEIGHTS_URL.");
       curl_off_t length = -1;
       curl_.easy_getinfo(handle_.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
       total_ = length < 0 ? what_.most_bytes : part_.size() + static_cast<std::uint64_t>(length);
@@ -207,7 +213,8 @@ class Transfer {
     long connect = 0;
     curl_.easy_getinfo(handle_.get(), CURLINFO_HTTP_CONNECTCODE, &connect);
     if (result == CURLE_COULDNT_RESOLVE_PROXY || connect >= 400)
-      fail(ErrorCode::io, "The proxy that the environment names ", connect >= 400 ? "refuses the connection to " + host + " (" + std::to_string(connect) + ")" : "is not to be found",
+      fail(ErrorCode::io, "The proxy that the environment names ",
+           connect >= 400 ? "refuses the connection to " + host + " (" + std::to_string(connect) + ")" : "is not to be found",
            ". Correct https_proxy, or unset it.", elsewhere);
     if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_CONNECT)
       fail(ErrorCode::io, "Cannot reach ", host, " (", reason(result), "). Is this machine offline? Connect it, or set https_proxy.", elsewhere, kept);
@@ -215,7 +222,8 @@ class Transfer {
       fail(ErrorCode::io, host, " has no file ", url_, " (404). Check LIMPID_WEIGHTS_URL if it is set.", elsewhere);
     if (result == CURLE_HTTP_RETURNED_ERROR) fail(ErrorCode::io, host, " answers with the status ", status, ". Try again later.", elsewhere, kept);
     if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE)
-      fail(ErrorCode::io, "The certificate of ", host, " cannot be verified (", reason(result), "). Install the system's certificates (Debian: ca-certificates).", elsewhere);
+      fail(ErrorCode::io, "The certificate of ", host, " cannot be verified (", reason(result),
+           "). Install the system's certificates (Debian: ca-certificates).", elsewhere);
     if (result == CURLE_OK) fail(ErrorCode::io, host, " answers with the status ", status, ", and no file.", elsewhere);
     fail(ErrorCode::io, "The download from ", host, " broke off (", reason(result), "). Try again.", kept.empty() ? elsewhere : kept);
   }
@@ -260,8 +268,8 @@ void require_space(const Download& what, const PartFile& part) {
   const auto space = std::filesystem::space(part.path().parent_path(), unknown);
   const std::uint64_t needed = what.least_bytes - std::min(what.least_bytes, part.size());
   if (!unknown && space.available < needed)
-    fail(ErrorCode::io, what.target.parent_path().string(), " has ", megabytes(space.available), " of free space and ", what.target.filename().string(), " needs ",
-         megabytes(needed), " more. Free some space, or set XDG_CACHE_HOME to a folder that has some.");
+    fail(ErrorCode::io, what.target.parent_path().string(), " has ", megabytes(space.available), " of free space and ", what.target.filename().string(),
+         " needs ", megabytes(needed), " more. Free some space, or set XDG_CACHE_HOME to a folder that has some.");
 }
 
 /// Whether another call has fetched the file while this one waited for its turn.
@@ -274,11 +282,13 @@ bool is_there(const Download& what) {
 }  // namespace
 
 void download(const Download& what, const DownloadOptions& options) {
-  require(is_trusted(what.url), "The address ", excerpt(what.url), " is neither https nor on this machine; nothing is downloaded over an open line. Correct LIMPID_WEIGHTS_URL.");
+  require(is_trusted(what.url), "The address ", excerpt(what.url),
+          " is neither https nor on this machine; nothing is downloaded over an open line. Correct LIMPID_WEIGHTS_URL.");
   std::error_code error;
   const auto folder = what.target.parent_path();
   std::filesystem::create_directories(folder, error);
-  if (error) fail(ErrorCode::io, "Cannot create the folder ", folder.string(), ": ", error.message(), ". Set XDG_CACHE_HOME to a folder that you may write to.");
+  if (error)
+    fail(ErrorCode::io, "Cannot create the folder ", folder.string(), ": ", error.message(), ". Set XDG_CACHE_HOME to a folder that you may write to.");
 
   PartFile part(what.target, options.cancel);
   if (is_there(what)) return;
@@ -294,7 +304,8 @@ void download(const Download& what, const DownloadOptions& options) {
     part.restart();
     if (resumed) continue;  // the beginning may be of another file: once more, from nothing
     const std::string host = host_of(what.url), file = what.target.filename().string();
-    if (!right_size) fail(ErrorCode::bad_file, host, " sends ", size, " bytes where ", file, " has ", megabytes(what.most_bytes), ". Nothing is kept; try again later.");
+    if (!right_size)
+      fail(ErrorCode::bad_file, host, " sends ", size, " bytes where ", file, " has ", megabytes(what.most_bytes), ". Nothing is kept; try again later.");
     fail(ErrorCode::bad_file, "What ", host, " sends is not ", file, ": its SHA-256 begins with ", digest.substr(0, 16), ", not ", what.sha256.substr(0, 16),
          ". Nothing is kept; try again later, or name another mirror in LIMPID_WEIGHTS_URL.");
   }

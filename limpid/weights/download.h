@@ -19,14 +19,14 @@ struct Download {
 struct DownloadOptions {
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // bytes; total as the server says
   const CancelToken* cancel = nullptr;
-  int tries = 4;            // in a row without a new byte
+  int tries = 4;             // in a row without a new byte
   double pause_seconds = 1;  // between them
-  int stall_seconds = 30;   // a connection over which nothing comes for so long is given up
+  int stall_seconds = 30;    // a connection over which nothing comes for so long is given up
 };
 
 /// Fetches by libcurl into TARGET.part, goes on where an earlier call stopped, and renames the file when its size and digest are right.
 /// Redirections are followed to https only (to this machine also in http), five at most. Proxies are taken from the environment
-/// (https_proxy, no_proxy, ...). Two calls for one target, of this process or another, take turns.
+/// (https_proxy, no_proxy, ...); none stands between this machine and itself. Two calls for one target, of this process or another, take turns.
 /// Throws io (offline, refused, full disk; what has come stays for the next call), bad_file (the server sends another file: nothing stays),
 /// cancelled, invalid_argument (a URL that is neither https nor of this machine).
 void download(const Download& what, const DownloadOptions& options = {});

@@ -44,7 +44,8 @@ std::vector<std::string> read_labels(const std::filesystem::path& path) {
   if (labels.empty()) fail(ErrorCode::bad_file, file, " names no labels. Write one a line, or a JSON list of strings.");
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const bool text_line = std::none_of(labels[i].begin(), labels[i].end(), [](unsigned char c) { return c < ' ' && c != '\t'; });
-    if (labels[i].empty() || !text_line) fail(ErrorCode::bad_file, file, ": line ", i + 1, " is ", labels[i].empty() ? "empty" : "not text", ". Write one label a line.");
+    if (labels[i].empty() || !text_line)
+      fail(ErrorCode::bad_file, file, ": line ", i + 1, " is ", labels[i].empty() ? "empty" : "not text", ". Write one label a line.");
   }
   return labels;
 }

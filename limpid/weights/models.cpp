@@ -138,7 +138,8 @@ ModelFile open_file(const fs::path& path) {
 ModelFile open_published(const PublishedWeights& weights) {
   const auto path = find_cached(weights);
   if (!path)
-    fail(ErrorCode::not_found, "The weights ", weights.name, " (", weights.file, ") have not been fetched. `limpid weights fetch ", weights.name, "` downloads them.");
+    fail(ErrorCode::not_found, "The weights ", weights.name, " (", weights.file, ") have not been fetched. `limpid weights fetch ", weights.name,
+         "` downloads them.");
   return open_file(*path);
 }
 

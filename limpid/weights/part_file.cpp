@@ -18,7 +18,8 @@ namespace {
 
 /// Whether the descriptor's file still has this name: another process may have renamed or removed it before the lock was ours.
 bool still_named(int descriptor, const std::filesystem::path& path) {
-  struct stat open {}, named {};
+  struct stat open {
+  }, named{};
   return ::fstat(descriptor, &open) == 0 && ::stat(path.c_str(), &named) == 0 && open.st_ino == named.st_ino && open.st_dev == named.st_dev;
 }
 
@@ -98,7 +99,8 @@ void PartFile::remove() noexcept {
 }
 
 void PartFile::refuse(int error) const {
-  const char* advice = error == ENOSPC || error == EDQUOT ? " Free some space, or set XDG_CACHE_HOME to a folder that has some; the download goes on where it stopped."
+  const char* advice = error == ENOSPC || error == EDQUOT
+                           ? " Free some space, or set XDG_CACHE_HOME to a folder that has some; the download goes on where it stopped."
                        : error == EACCES || error == EROFS ? " Set XDG_CACHE_HOME to a folder that you may write to."
                                                            : "";
   fail(ErrorCode::io, "Cannot write ", path_.string(), ": ", std::generic_category().message(error), ".", advice);

@@ -14,15 +14,15 @@ using Tensors = std::map<std::string, Tensor>;
 
 /// The first tensor of the first block, in each way of naming that is understood.
 constexpr std::string_view torchvision_block = "layer1.0.conv1.weight", timm_block = "blocks.0.0.conv_dw.weight",
-                           efficientnet_block = "_blocks.0._depthwise_conv.weight",
-                           hugging_face_block = "encoder.stages.0.layers.0.layer.0.convolution.weight";
+                           efficientnet_block = "_blocks.0._depthwise_conv.weight", hugging_face_block = "encoder.stages.0.layers.0.layer.0.convolution.weight";
 
 /// Gives each tensor the name that `rename` returns; nothing leaves it as it is.
 void rename_all(Tensors& tensors, const std::string& file, const std::function<std::optional<std::string>(const std::string&)>& rename) {
   Tensors renamed;
   for (auto& [name, tensor] : tensors) {
     const auto [place, fresh] = renamed.emplace(rename(name).value_or(name), tensor);
-    if (!fresh) fail(ErrorCode::bad_file, file, ": two of its tensors are ", excerpt(place->first), " in limpid's names, one of them called ", excerpt(name), ".");
+    if (!fresh)
+      fail(ErrorCode::bad_file, file, ": two of its tensors are ", excerpt(place->first), " in limpid's names, one of them called ", excerpt(name), ".");
   }
   tensors = std::move(renamed);
 }
@@ -85,10 +85,14 @@ constexpr int repeats[] = {1, 2, 2, 3, 3, 4, 1};
 std::optional<std::string> from_efficientnet_pytorch(std::string_view n) {
   static constexpr std::pair<std::string_view, std::string_view> outside[] = {
       {"_conv_stem.", "conv_stem."}, {"_bn0.", "bn1."}, {"_conv_head.", "conv_head."}, {"_bn1.", "bn2."}, {"_fc.", "classifier."}};
-  static constexpr std::pair<std::string_view, std::string_view> expanding[] = {
-      {"_expand_conv.", "conv_pw."}, {"_bn0.", "bn1."}, {"_depthwise_conv.", "conv_dw."}, {"_bn1.", "bn2."}, {"_project_conv.", "conv_pwl."}, {"_bn2.", "bn3."}};
-  static constexpr std::pair<std::string_view, std::string_view> separable[] = {  // the first block does not expand
-      {"_depthwise_conv.", "conv_dw."}, {"_bn1.", "bn1."}, {"_project_conv.", "conv_pw."}, {"_bn2.", "bn2."}};
+  static constexpr std::pair<std::string_view, std::string_view> expanding[] = {{"_expand_conv.", "conv_pw."},    {"_bn0.", "bn1."},
+                                                                                {"_depthwise_conv.", "conv_dw."}, {"_bn1.", "bn2."},
+                                                                                {"_project_conv.", "conv_pwl."},  {"_bn2.", "bn3."}};
+  static constexpr std::pair<std::string_view, std::string_view> separable[] = {// the first block does not expand
+                                                                                {"_depthwise_conv.", "conv_dw."},
+                                                                                {"_bn1.", "bn1."},
+                                                                                {"_project_conv.", "conv_pw."},
+                                                                                {"_bn2.", "bn2."}};
   const auto look_up = [&](std::string_view rest, const auto& table, const std::string& before) -> std::optional<std::string> {
     for (const auto& [theirs, ours] : table)
       if (take(rest, theirs)) return before + std::string(ours) + std::string(rest);
@@ -142,9 +146,8 @@ std::vector<std::string> adopt_names(Tensors& tensors, const std::string& file) 
   for (const std::string layer : {"fc", "classifier"}) {
     const auto wrapped = wrapped_classifier(tensors, layer);
     if (!wrapped) continue;
-    rename_all(tensors, file, [&](const std::string& name) {
-      return name.starts_with(*wrapped) ? std::optional(layer + "." + name.substr(wrapped->size())) : std::nullopt;
-    });
+    rename_all(tensors, file,
+               [&](const std::string& name) { return name.starts_with(*wrapped) ? std::optional(layer + "." + name.substr(wrapped->size())) : std::nullopt; });
     notes.push_back("The linear layer " + excerpt(wrapped->substr(0, wrapped->size() - 1)) + " is taken for the classifier " + excerpt(layer) + ".");
   }
   return notes;

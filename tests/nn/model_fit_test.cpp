@@ -36,7 +36,8 @@ TEST_F(Fit, EveryKindOfMismatchIsNamed) {
   EXPECT_EQ(m.unexpected, (std::vector<std::string>{"'layer1.0.conv1.bias' [64]"}));
   const std::string path = save();
   expect_error(ErrorCode::bad_file,
-               "does not fit resnet18: of its tensors 1 is missing ('layer2.0.bn1.weight' [128]); 2 are misshaped ('conv1.weight' [64, 3, 3, 3] instead of [64, 3, 7, 7], "
+               "does not fit resnet18: of its tensors 1 is missing ('layer2.0.bn1.weight' [128]); 2 are misshaped ('conv1.weight' [64, 3, 3, 3] instead of "
+               "[64, 3, 7, 7], "
                "'bn1.bias' of integers instead of floats); 1 is unexpected ('layer1.0.conv1.bias' [64]).",
                [&] { Model::load(path); });
 }

@@ -52,7 +52,8 @@ class HttpConnection {
   /// The file, from the byte that was asked for; `most` bytes of it, whatever the headers say.
   void serve(const HttpRequest& request, std::string_view file, std::size_t most = std::string_view::npos) {
     const std::size_t first = std::min(request.first_byte(), file.size());
-    const std::string range = "Content-Range: bytes " + std::to_string(first) + "-" + std::to_string(file.size() - 1) + "/" + std::to_string(file.size()) + "\r\n";
+    const std::string range =
+        "Content-Range: bytes " + std::to_string(first) + "-" + std::to_string(file.size() - 1) + "/" + std::to_string(file.size()) + "\r\n";
     send("HTTP/1.1 " + std::string(first ? "206 Partial Content" : "200 OK") + "\r\nConnection: close\r\n" + (first ? range : "") +
          "Content-Length: " + std::to_string(file.size() - first) + "\r\n\r\n");
     send(file.substr(first, most));

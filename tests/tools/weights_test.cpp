@@ -9,13 +9,12 @@
 namespace limpid::testing {
 namespace {
 
-/// A cache of the test's own, and no proxies.
+/// A cache of the test's own.
 class Weights : public ::testing::Test {
  protected:
   std::string file(const std::string& name) const { return (dir / name).string(); }
   TempDir dir;
-  const Environment cache{"XDG_CACHE_HOME", (dir / "cache").string()}, torch{"TORCH_HOME", (dir / "torch").string()}, proxy{"http_proxy", std::nullopt},
-      no_proxy{"no_proxy", "127.0.0.1"}, mirror{"LIMPID_WEIGHTS_URL", std::nullopt};
+  const Environment cache{"XDG_CACHE_HOME", (dir / "cache").string()}, torch{"TORCH_HOME", (dir / "torch").string()}, mirror{"LIMPID_WEIGHTS_URL", std::nullopt};
 };
 
 TEST_F(Weights, List) {
@@ -88,6 +87,19 @@ TEST_F(Weights, Convert) {
   std::ofstream(file("labels.txt")) << "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n";
   answer({"weights", "convert", file("out.safetensors"), file("b.safetensors"), "--labels", file("labels.txt")});
   EXPECT_EQ(json_answer({"classify", picture("church.jpg"), "--json", "--weights", file("b.safetensors")})[0]["predictions"][0]["label"], "e");
+}
+
+TEST_F(Weights, NotesOfAFileArePrinted) {
+  std::map<std::string, Tensor> prefixed;
+  for (const auto& [name, tensor] : open_model("resnet18_imagenette").tensors) prefixed.emplace("net." + name, tensor);
+  write_safetensors(dir / "a.safetensors", prefixed);
+  const std::vector<std::string> call = {"classify", picture("church.jpg"), "--weights", file("a.safetensors"), "--top", "1"};
+  const Outcome o = limpid_program(call);
+  EXPECT_EQ(o.status, 0);
+  EXPECT_EQ(o.err, "limpid: note: The prefix 'net.' is removed from the names.\n");
+  auto quiet = call;
+  quiet.push_back("--quiet");
+  EXPECT_EQ(answer(quiet), o.out);
 }
 
 TEST_F(Weights, ConvertSaysWhatItDid) {

@@ -24,9 +24,7 @@ TEST(Catalogue, EveryEntryIsWhole) {
     EXPECT_EQ(w.file, w.architecture + "-" + w.sha256.substr(0, 8) + ".pth");
     EXPECT_TRUE(w.name == w.architecture + "_v1" || w.name == w.architecture + "_v2");
     EXPECT_TRUE(w.enumerator.ends_with(w.name.ends_with("_v1") ? "_Weights.IMAGENET1K_V1" : "_Weights.IMAGENET1K_V2")) << w.enumerator;
-    if (w.newest) {
-      EXPECT_TRUE(newest.insert(w.architecture).second) << "two are the newest " << w.architecture;
-    }
+    if (w.newest) { EXPECT_TRUE(newest.insert(w.architecture).second) << "two are the newest " << w.architecture; }
     EXPECT_GT(w.top1, 69);
   }
   EXPECT_EQ(names.size(), 17u);
@@ -34,8 +32,9 @@ TEST(Catalogue, EveryEntryIsWhole) {
 }
 
 TEST(Catalogue, FilesOfTheIssueAreThere) {
-  for (const char* file : {"resnet18-f37072fd", "resnet34-b627a593", "resnet50-0676ba61", "resnet50-11ad3fa6", "resnet101-63fe2227", "resnet101-cd907fc2", "resnet152-394f9c45",
-                           "resnet152-f82ba261", "wide_resnet50_2-95faca4d", "wide_resnet50_2-9ba9bcbe", "resnext50_32x4d-7cdf4587", "resnext50_32x4d-1a0047aa"})
+  for (const char* file :
+       {"resnet18-f37072fd", "resnet34-b627a593", "resnet50-0676ba61", "resnet50-11ad3fa6", "resnet101-63fe2227", "resnet101-cd907fc2", "resnet152-394f9c45",
+        "resnet152-f82ba261", "wide_resnet50_2-95faca4d", "wide_resnet50_2-9ba9bcbe", "resnext50_32x4d-7cdf4587", "resnext50_32x4d-1a0047aa"})
     EXPECT_NE(find_published(file), nullptr) << file;
 }
 
@@ -47,7 +46,8 @@ TEST(Catalogue, Names) {
   EXPECT_EQ(find_published("resnet50-0676ba61"), v1);
   EXPECT_EQ(find_published("resnet50-11ad3fa6.pth"), v2);
   EXPECT_EQ(find_published("resnet18"), find_published("resnet18_v1"));
-  for (const char* other : {"", "resnet", "resnet50_v3", "resnet50.pth", "resnet50-", "efficientnet_lite0", "/resnet50"}) EXPECT_EQ(find_published(other), nullptr) << other;
+  for (const char* other : {"", "resnet", "resnet50_v3", "resnet50.pth", "resnet50-", "efficientnet_lite0", "/resnet50"})
+    EXPECT_EQ(find_published(other), nullptr) << other;
   EXPECT_EQ(v1->enumerator, "ResNet50_Weights.IMAGENET1K_V1");
   EXPECT_EQ(find_published("wide_resnet101_2")->enumerator, "Wide_ResNet101_2_Weights.IMAGENET1K_V2");
   EXPECT_EQ(find_published("resnext101_64x4d")->enumerator, "ResNeXt101_64X4D_Weights.IMAGENET1K_V1");
@@ -118,7 +118,7 @@ TEST(Catalogue, Fetches) {
   TempDir dir;
   const std::string content(100'000, 'w');
   const HttpServer server([&](const auto& request, auto& connection) { connection.serve(request, content); });
-  const Environment cache("XDG_CACHE_HOME", (dir / "cache").string()), mirror("LIMPID_WEIGHTS_URL", server.url("/mirror")), no_proxy("no_proxy", "127.0.0.1");
+  const Environment cache("XDG_CACHE_HOME", (dir / "cache").string()), mirror("LIMPID_WEIGHTS_URL", server.url("/mirror"));
   PublishedWeights w = *find_published("resnet18");
   w.bytes = content.size() + 200;  // the table is precise to `bytes_off`
   put(dir / "content", content);

@@ -74,7 +74,9 @@ TEST(Convert, OtherTypes) {
 TEST(Convert, NumbersBeyondF16AreRefused) {
   TempDir dir;
   const ModelFile file = open_model(small_file(dir, 1e6).string());
-  expect_error(ErrorCode::invalid_argument, "'fc.weight' holds 1e+06, which f16 cannot. Convert to bf16 or f32", [&] { convert(file, dir / "b", {DType::f16, {}}); });
+  expect_error(ErrorCode::invalid_argument, "'fc.weight' holds 1e+06, which f16 cannot. Convert to bf16 or f32", [&] {
+    convert(file, dir / "b", {DType::f16, {}});
+  });
   EXPECT_FALSE(std::filesystem::exists(dir / "b"));
   convert(file, dir / "b", {DType::bf16, {}});
 }

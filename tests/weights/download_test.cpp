@@ -45,7 +45,6 @@ class DownloadTest : public ::testing::Test {
   }
   void expect_nothing() const { EXPECT_EQ(count_files(target.parent_path()), 0u); }
 
-  const Environment no_proxy{"no_proxy", "127.0.0.1"}, no_proxy_for_http{"http_proxy", std::nullopt};
   TempDir dir;
   const std::filesystem::path target = dir / "cache/limpid/file.pth", part = dir / "cache/limpid/file.pth.part";
   const std::string content = make_content(300'000);
@@ -189,9 +188,8 @@ TEST_F(DownloadTest, ServerThatCannotResume) {
 TEST_F(DownloadTest, SendsAnotherPart) {
   std::filesystem::create_directories(target.parent_path());
   put(part, content.substr(0, 5000));
-  const HttpServer server([&](const auto&, auto& connection) {
-    connection.answer("206 Partial Content", content.substr(4000), "Content-Range: bytes 4000-299999/300000\r\n");
-  });
+  const HttpServer server(
+      [&](const auto&, auto& connection) { connection.answer("206 Partial Content", content.substr(4000), "Content-Range: bytes 4000-299999/300000\r\n"); });
   expect_error(ErrorCode::bad_file, "another part of file.pth", [&] { fetch(server); });
   EXPECT_EQ(get(part), content.substr(0, 5000));
 }
@@ -258,7 +256,8 @@ TEST_F(DownloadTest, Offline) {
 }
 
 TEST_F(DownloadTest, OpenLinesAreRefused) {
-  for (const char* url : {"http://example.com/file.pth", "http://localhost.example.com/", "ftp://127.0.0.1/x", "file:///etc/passwd", "", "nonsense", "http://127.0.0.1@example.com/"})
+  for (const char* url : {"http://example.com/file.pth", "http://localhost.example.com/", "ftp://127.0.0.1/x", "file:///etc/passwd", "", "nonsense",
+                          "http://127.0.0.1@example.com/"})
     expect_error(ErrorCode::invalid_argument, "neither https nor on this machine", [&] { download(from(url), options); });
   EXPECT_FALSE(std::filesystem::exists(dir / "cache"));
 }
@@ -271,6 +270,15 @@ TEST_F(DownloadTest, ProxyOfTheEnvironment) {
   ASSERT_EQ(proxy.requests().size(), 1u);
   EXPECT_EQ(proxy.requests()[0].method, "CONNECT");
   EXPECT_EQ(proxy.requests()[0].path, "weights.example:443");
+}
+
+TEST_F(DownloadTest, NoProxyBetweenThisMachineAndItself) {
+  const HttpServer proxy([](const auto&, auto& connection) { connection.answer("403 Forbidden", ""); });
+  const HttpServer server([&](const auto& request, auto& connection) { connection.serve(request, content); });
+  const Environment environment("http_proxy", proxy.url()), all("no_proxy", std::nullopt);
+  fetch(server);
+  expect_whole();
+  EXPECT_TRUE(proxy.requests().empty());
 }
 
 TEST_F(DownloadTest, CancelledKeepsWhatHasCome) {

@@ -82,7 +82,8 @@ TEST(Models, EnvironmentComesFirst) {
 TEST(Models, UnknownNames) {
   expect_error(ErrorCode::not_found, "Did you mean 'efficientnet_lite0'?", [] { open_model("efficientnet-lite0"); });
   expect_error(ErrorCode::not_found, "Did you mean 'resnet18_imagenette'?", [] { open_model("resnet18_imagenete"); });
-  expect_error(ErrorCode::not_found, "Did you mean 'wide_resnet50_2_v1', 'wide_resnet50_2_v2' or 'wide_resnet101_2_v1'?", [] { open_model("wide_resnet50_2_v3"); });
+  expect_error(ErrorCode::not_found, "Did you mean 'wide_resnet50_2_v1', 'wide_resnet50_2_v2' or 'wide_resnet101_2_v1'?",
+               [] { open_model("wide_resnet50_2_v3"); });
   expect_error(ErrorCode::not_found, "Bundled: efficientnet_lite0, resnet18_imagenette", [] { open_model("nothing"); });
   expect_error(ErrorCode::not_found, "There is no file", [] { open_model("nothing.safetensors"); });
   expect_error(ErrorCode::not_found, "There is no file", [] { open_model("no/such/place"); });
@@ -122,7 +123,8 @@ TEST(Models, CatalogueSaysHowAFileIsPreprocessed) {
   const auto* w = find_published("resnet50_v2");
   const auto make = [&](std::uint64_t filler) {
     const std::string n = std::to_string(filler), end = std::to_string(filler + 8);
-    const std::string bytes = safetensors_bytes(R"({"fc.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"filler":{"dtype":"U8","shape":[)" + n + "],\"data_offsets\":[8," + end + "]}}", 8);
+    const std::string bytes = safetensors_bytes(
+        R"({"fc.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"filler":{"dtype":"U8","shape":[)" + n + "],\"data_offsets\":[8," + end + "]}}", 8);
     put(dir / w->file, bytes);
     std::filesystem::resize_file(dir / w->file, bytes.size() + filler);  // a hole: it takes no space
   };

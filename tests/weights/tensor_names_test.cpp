@@ -84,10 +84,11 @@ TEST(TensorNames, HuggingFacesResNet) {
 
 /// As efficientnet_pytorch names them: blocks counted through, norms from 0.
 std::string to_efficientnet_pytorch(const std::string& name) {
-  static const std::map<std::string, std::string> outside = {{"conv_stem", "_conv_stem"}, {"bn1", "_bn0"}, {"conv_head", "_conv_head"}, {"bn2", "_bn1"}, {"classifier", "_fc"}};
+  static const std::map<std::string, std::string> outside = {
+      {"conv_stem", "_conv_stem"}, {"bn1", "_bn0"}, {"conv_head", "_conv_head"}, {"bn2", "_bn1"}, {"classifier", "_fc"}};
   static const std::map<std::string, std::string> separable = {{"conv_dw", "_depthwise_conv"}, {"bn1", "_bn1"}, {"conv_pw", "_project_conv"}, {"bn2", "_bn2"}};
-  static const std::map<std::string, std::string> expanding = {{"conv_pw", "_expand_conv"}, {"bn1", "_bn0"}, {"conv_dw", "_depthwise_conv"},
-                                                               {"bn2", "_bn1"}, {"conv_pwl", "_project_conv"}, {"bn3", "_bn2"}};
+  static const std::map<std::string, std::string> expanding = {{"conv_pw", "_expand_conv"},   {"bn1", "_bn0"}, {"conv_dw", "_depthwise_conv"}, {"bn2", "_bn1"},
+                                                               {"conv_pwl", "_project_conv"}, {"bn3", "_bn2"}};
   static constexpr int first[] = {0, 1, 3, 5, 8, 11, 15};
   std::smatch m;
   if (!std::regex_match(name, m, std::regex("blocks\\.(\\d)\\.(\\d)\\.(\\w+)\\.(\\w+)"))) {
