@@ -9,12 +9,18 @@ demo: build
 	@echo "The picture is $(abspath $(BUILD)/french_horn.limpid.png)"
 
 test: EXTRA = clang libclang-rt-dev
-test: build
+test: build without-cuda
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
 
 build: dependencies
 	cmake --preset release -B $(BUILD)
 	cmake --build $(BUILD) --parallel $(JOBS)
+
+# The library and the program as they are where there is no CUDA toolkit.
+without-cuda: dependencies
+	cmake --preset release -B $(BUILD)-without-cuda -DLIMPID_CUDA=OFF -DLIMPID_TESTS=OFF -DLIMPID_BENCH=OFF
+	cmake --build $(BUILD)-without-cuda --parallel $(JOBS)
+	$(BUILD)-without-cuda/limpid devices
 
 dependencies:
 	@scripts/install_dependencies.sh $(EXTRA)
@@ -50,4 +56,4 @@ bench-race: build
 	bench/peers/.venv/bin/python bench/peers/race.py --limpid $(BUILD)/bench/limpid_job --output $(BUILD)/race --resume $(RACE)
 
 clean:
-	rm -rf $(BUILD) build-sanitize
+	rm -rf $(BUILD) $(BUILD)-without-cuda build-sanitize
