@@ -226,8 +226,8 @@ void lower_conv2d_backward_data(Lowering& l, const Node& n) {
   const auto& a = n.as<Conv2dAttributes>();
   const int dy = n.inputs[0], dx = n.outputs[0];
   const Shape& w = l.graph().value(n.inputs[1]).shape;
-  if (winograd_pays(l, n, dx)) {
-    // Padding 1 turns into padding 1. oneDNN's own backward Winograd is slower from 28x28 points down: half as fast at 14x14.
+  if (a.rows.begin == 1 && a.columns.begin == 1 && winograd_pays(l, n, dx)) {
+    // Padding 1 turns into padding 1 (none would turn into 2). oneDNN's own backward Winograd is slower from 28x28 points down: half as fast at 14x14.
     const memory::dims dims{w[1], w[0], w[2], w[3]};
     const Convolution c{dy, dx, -1, -1, Activation::none, Geometry(a.rows, a.columns), true, dims, "conv2d_backward_data"};
     return add_convolution(l, c, [&](const memory::desc& wanted) -> Operand { return {wanted, -1, pack(l.graph().constant_tensor(n.inputs[1]), dims, wanted, "turned", turned), {}}; });

@@ -155,6 +155,7 @@ inline std::vector<OpCase> convolution_cases() {
       // Winograd in a sweep: its transforms cost two digits, and oneDNN blocks its sums by the number of rows.
       conv_case("conv_winograd", {32, 14, 15}, 48, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
       conv_case("conv_winograd_of_a_crop", {32, 12, 14}, 48, {3, 3}, {}, true, 1e-4),
+      conv_case("conv_winograd_no_padding", {32, 12, 13}, 32, {3, 3}, {}, true, 1e-4),
       conv_case("conv_winograd_7x8", {64, 7, 8}, 64, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
       conv_case("conv_winograd_28", {64, 28, 28}, 64, {3, 3}, {{1, 1}, {1, 1}, {1, 1}}, true, 1e-4),
   };
