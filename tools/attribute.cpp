@@ -71,8 +71,8 @@ MethodOptions method_options(const AttributeOptions& o) {
   if (o.neuron.empty()) {
     m.layer = o.layer;
   } else {
-    m.target.layer = o.layer;
-    m.target.neuron = neuron_in(o.neuron);
+    m.targets.front().layer = o.layer;
+    m.targets.front().neuron = neuron_in(o.neuron);
   }
   m.steps = o.steps;
   m.rule = o.rule;
@@ -143,13 +143,13 @@ int attribute(const AttributeOptions& o) {
   const auto start = std::chrono::steady_clock::now();
   const auto model = load_model(o.common);
   const Tensor inputs = read_input(o.input, *model);
-  options.target.classes = classes_in(o.target, *model);
+  options.targets.front().classes = classes_in(o.target, *model);
   const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
   const Explainer explainer(model, compile);
   const Attribution a = [&] {
     Progress progress(o.method, o.common.quiet);
-    return ::attribute(explainer, o.method, inputs, options, progress.run_options());
+    return std::move(::attribute(explainer, o.method, inputs, options, progress.run_options()).front());
   }();
   stop_if_cancelled();
 

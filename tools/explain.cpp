@@ -85,15 +85,48 @@ std::string short_label(const std::string& label) { return printable(label.subst
 
 struct Explanation {
   std::vector<Prediction> predictions;  // all classes, best first
-  Prediction target;
-  struct Part {
+  std::vector<Prediction> targets;
+  struct Part {  // one a method
     std::string method;
-    Attribution attribution;
-    bool all_zero;
+    std::vector<Attribution> attributions;  // one a target
+    std::vector<bool> all_zero;
   };
   std::vector<Part> parts;
   fs::path path;
 };
+
+/// The classes that --target names: one, or several between commas (a label may hold commas of its own). Empty for auto.
+std::vector<std::int64_t> targets_in(const Model& model, const std::string& text) {
+  if (text == "auto") return {};
+  try {
+    return {model.class_index(text)};
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::not_found || text.find(',') == text.npos) throw;
+  }
+  std::vector<std::int64_t> targets;
+  for (const auto& part : comma_separated("--target", text)) {
+    targets.push_back(model.class_index(part));
+    require(std::count(targets.begin(), targets.end(), targets.back()) == 1, "--target names the class ", targets.back(), " (", short_label(model.labels()[static_cast<std::size_t>(targets.back())]), ") twice.");
+  }
+  return targets;
+}
+
+/// One view of the picture, and one of each method's answer: a row a target.
+std::vector<PanelView> views_of(Explanation& e, const ExplainOptions& o, const MethodOptions& options, const Model& model, const Image& picture) {
+  std::vector<PanelView> views;
+  const std::string network = model.architecture() + (model.weights() == model.architecture() ? "" : ", " + model.weights());
+  const ViewOptions look{o.sign.empty() ? std::nullopt : std::optional(sign_named(o.sign)), o.outlier_percent, o.colors == "captum"};
+  for (std::size_t t = 0; t < e.targets.size(); ++t) {
+    if (e.targets.size() == 1) views.push_back({"What the network sees", network, picture});
+    else views.push_back({"Why " + short_label(e.targets[t].label), percent(e.targets[t].probability) + " by " + network, picture});
+    for (auto& part : e.parts) {
+      MethodView shown = view_of(part.method, part.attributions[t], picture, subtitle_of(part.method, options, model), look);
+      views.push_back(std::move(shown.view));
+      part.all_zero.push_back(shown.all_zero);
+    }
+  }
+  return views;
+}
 
 Explanation explain_picture(const Explainer& explainer, const ExplainOptions& o, const std::vector<std::string>& methods, const std::string& image,
                             const fs::path& path) {
@@ -106,25 +139,25 @@ Explanation explain_picture(const Explainer& explainer, const ExplainOptions& o,
   Explanation e;
   e.path = path;
   e.predictions = explainer.classify(input, static_cast<int>(model.classes()), {{}, &cancel_token()}).front();
-  const std::int64_t target = o.target == "auto" ? e.predictions.front().index : model.class_index(o.target);
-  e.target = *std::find_if(e.predictions.begin(), e.predictions.end(), [&](const Prediction& p) { return p.index == target; });
-
-  MethodOptions options = method_options(o);
-  options.target = Target(target);
   const Prediction& best = e.predictions.front();
-  std::vector<PanelView> views{
-      {"What the network sees", model.architecture() + (model.weights() == model.architecture() ? "" : ", " + model.weights()), picture}};
+  MethodOptions options = method_options(o);
+  options.targets.clear();
+  auto classes = targets_in(model, o.target);
+  if (classes.empty()) classes = {best.index};
+  for (const std::int64_t target : classes) {
+    options.targets.emplace_back(target);
+    e.targets.push_back(*std::find_if(e.predictions.begin(), e.predictions.end(), [&](const Prediction& p) { return p.index == target; }));
+  }
   for (const auto& method : methods) {
     Progress progress(name + ": " + method, o.common.quiet);
-    Attribution a = attribute(explainer, method, input, options, progress.run_options());
-    const ViewOptions look{o.sign.empty() ? std::nullopt : std::optional(sign_named(o.sign)), o.outlier_percent, o.colors == "captum"};
-    MethodView shown = view_of(method, a, picture, subtitle_of(method, options, model), look);
-    views.push_back(std::move(shown.view));
-    e.parts.push_back({method, std::move(a), shown.all_zero});
+    e.parts.push_back({method, attribute(explainer, method, input, options, progress.run_options()), {}});
   }
+  const auto views = views_of(e, o, options, model, picture);
   stop_if_cancelled();
-  const std::string why = target == best.index ? "" : "; explaining " + short_label(e.target.label) + ", " + percent(e.target.probability);
-  write_png(path, draw_panel(name + ": " + short_label(best.label) + ", " + percent(best.probability) + why, views, {.scale = 1.5, .view_size = view_size}));
+  std::string why;
+  if (e.targets.size() == 1 && e.targets.front().index != best.index) why = "; explaining " + short_label(e.targets.front().label) + ", " + percent(e.targets.front().probability);
+  write_png(path, draw_panel(name + ": " + short_label(best.label) + ", " + percent(best.probability) + why, views,
+                             {.columns = static_cast<int>(methods.size()) + 1, .scale = 1.5, .view_size = view_size}));
   return e;
 }
 
@@ -132,33 +165,43 @@ std::string text_of(const Explanation& e) {
   std::string text = "  predictions  ";
   for (std::size_t i = 0; i < e.predictions.size() && i < 3; ++i)
     text += (i ? ", " : "") + short_label(e.predictions[i].label) + " " + percent(e.predictions[i].probability);
-  text += "\n  target       " + std::to_string(e.target.index) + " (" + short_label(e.target.label) + "), " + percent(e.target.probability) + "\n";
-  for (const auto& part : e.parts) {
-    const Attribution& a = part.attribution;
-    text += "  " + padded(part.method, 22) + format("%.2f s", a.compile_seconds + a.run_seconds);
-    if (!a.convergence_delta.empty()) text += format("  convergence delta %.3g", a.convergence_delta.front());
-    text += part.all_zero ? "  zero everywhere: nothing of that sign to show\n" : "\n";
-  }
+  text += '\n';
+  for (const Prediction& t : e.targets) text += "  target       " + std::to_string(t.index) + " (" + short_label(t.label) + "), " + percent(t.probability) + "\n";
+  for (const auto& part : e.parts)
+    for (std::size_t t = 0; t < e.targets.size(); ++t) {
+      const Attribution& a = part.attributions[t];
+      text += "  " + (t == 0 ? padded(part.method, 22) + format("%.2f s", a.compile_seconds + a.run_seconds) : padded("", 22));
+      if (e.targets.size() > 1) text += "  " + short_label(e.targets[t].label);
+      if (!a.convergence_delta.empty()) text += format("  convergence delta %.3g", a.convergence_delta.front());
+      text += part.all_zero[t] ? "  zero everywhere: nothing of that sign to show\n" : "\n";
+    }
   return text + "  wrote " + printable(e.path.string()) + "\n";
 }
 
+/// "target" and "methods" describe the first target; with several, "targets" lists them all, each with its methods.
 Json json_of(const std::string& image, const Explanation& e, const Model& model) {
-  Json parts = Json::array();
-  for (const auto& part : e.parts) {
-    const Attribution& a = part.attribution;
-    parts.push_back({{"method", part.method},
-                     {"delta", a.convergence_delta},
-                     {"seconds", {{"compile", a.compile_seconds}, {"run", a.run_seconds}}},
-                     {"all_zero", part.all_zero}});
+  Json targets = Json::array();
+  for (std::size_t t = 0; t < e.targets.size(); ++t) {
+    Json parts = Json::array();
+    for (const auto& part : e.parts) {
+      const Attribution& a = part.attributions[t];
+      parts.push_back({{"method", part.method},
+                       {"delta", a.convergence_delta},
+                       {"seconds", {{"compile", a.compile_seconds}, {"run", a.run_seconds}}},
+                       {"all_zero", static_cast<bool>(part.all_zero[t])}});
+    }
+    targets.push_back({{"target", ::json_of(std::span(&e.targets[t], 1)).front()}, {"methods", parts}});
   }
   const std::span<const Prediction> top(e.predictions.data(), std::min<std::size_t>(5, e.predictions.size()));
-  return {{"image", image},
-          {"model", model.architecture()},
-          {"weights", model.weights()},
-          {"predictions", ::json_of(top)},
-          {"target", ::json_of(std::span(&e.target, 1)).front()},
-          {"methods", parts},
-          {"output", e.path.string()}};
+  Json json = {{"image", image},
+               {"model", model.architecture()},
+               {"weights", model.weights()},
+               {"predictions", ::json_of(top)},
+               {"target", targets.front().at("target")},
+               {"methods", targets.front().at("methods")},
+               {"output", e.path.string()}};
+  if (e.targets.size() > 1) json["targets"] = targets;
+  return json;
 }
 
 int explain(const ExplainOptions& o) {
@@ -173,7 +216,7 @@ int explain(const ExplainOptions& o) {
   const CompileOptions compile = compile_options(o.common);
   const auto paths = panel_paths(o);
   const Explainer explainer(load_model(o.common), compile);
-  if (o.target != "auto") explainer.model().class_index(o.target);
+  targets_in(explainer.model(), o.target);  // a wrong one is told before any picture is read
 
   Json list = Json::array();
   for (std::size_t i = 0; i < o.images.size(); ++i) {
@@ -192,8 +235,8 @@ Subcommand add_explain(CLI::App& program) {
   CLI::App* app = program.add_subcommand("explain", "Show why: a labelled panel of views per picture, and a summary");
   app->add_option("IMAGE", o->images, "JPEG, PNG or BMP files")->required()->type_name("");
   app->add_option("--methods", o->methods, "Which views, in this order: of those below")->type_name("NAME,...")->capture_default_str();
-  app->add_option("--target", o->target, "The class that is explained: auto (the most probable), an index or a label")
-      ->type_name("CLASS")
+  app->add_option("--target", o->target, "What is explained: auto (the most probable class), an index or a label; several, between commas, give a row each")
+      ->type_name("CLASS,...")
       ->capture_default_str();
   app->add_option("--output", o->output, "A folder, for <picture>.limpid.png, or one .png file")->type_name("DIR|FILE.png")->capture_default_str();
   o->for_some_methods = {

@@ -13,39 +13,38 @@ using namespace limpid;
 
 namespace {
 
-using Run = Attribution (*)(const Explainer&, const Tensor&, const MethodOptions&, const RunOptions&);
+using Attributions = std::vector<Attribution>;
+using Run = Attributions (*)(const Explainer&, const Tensor&, const MethodOptions&, const RunOptions&);
 
-Attribution run_occlusion(const Explainer& e, const Tensor& x, const MethodOptions& o, const RunOptions& r) {
-  return occlusion(e, x, {o.target, {3, o.window[0], o.window[1]}, {3, o.stride[0], o.stride[1]}, o.baseline}, r);
+Attributions run_occlusion(const Explainer& e, const Tensor& x, const MethodOptions& o, const RunOptions& r) {
+  return occlusion(e, x, Targets(o.targets), {{}, {3, o.window[0], o.window[1]}, {3, o.stride[0], o.stride[1]}, o.baseline}, r);
 }
 
-Attribution run_feature_ablation(const Explainer& e, const Tensor& x, const MethodOptions& o, const RunOptions& r) {
+Attributions run_feature_ablation(const Explainer& e, const Tensor& x, const MethodOptions& o, const RunOptions& r) {
   const Tensor mask = o.grid == std::array<std::int64_t, 2>{0, 0} ? Tensor() : grid_feature_mask(x.shape()[2], x.shape()[3], o.grid[0], o.grid[1]);
-  return feature_ablation(e, x, {o.target, o.baseline, mask}, r);
+  return feature_ablation(e, x, Targets(o.targets), {{}, o.baseline, mask}, r);
 }
 
-Attribution run_gradcam(const Explainer& e, const Tensor& x, const MethodOptions& o, const RunOptions& r) {
-  Attribution a = gradcam(e, x, {o.target, o.layer}, r);
-  if (!o.upsample.empty()) a.attributions = interpolate(a.attributions, x.shape()[2], x.shape()[3], interpolation_named(o.upsample));
-  return a;
+Attributions run_gradcam(const Explainer& e, const Tensor& x, const MethodOptions& o, const RunOptions& r) {
+  Attributions all = gradcam(e, x, Targets(o.targets), {{}, o.layer}, r);
+  if (!o.upsample.empty())
+    for (Attribution& a : all) a.attributions = interpolate(a.attributions, x.shape()[2], x.shape()[3], interpolation_named(o.upsample));
+  return all;
 }
 
-Attribution run_guided_gradcam(const Explainer& e, const Tensor& x, const MethodOptions& o, const RunOptions& r) {
-  return guided_gradcam(e, x, {o.target, o.layer, o.upsample.empty() ? Interpolation::nearest : interpolation_named(o.upsample)}, r);
+Attributions run_guided_gradcam(const Explainer& e, const Tensor& x, const MethodOptions& o, const RunOptions& r) {
+  return guided_gradcam(e, x, Targets(o.targets), {{}, o.layer, o.upsample.empty() ? Interpolation::nearest : interpolation_named(o.upsample)}, r);
 }
 
 const std::map<std::string, Run, std::less<>> runs = {
-    {"saliency",
-     [](auto& e, auto& x, auto& o, auto& r) {
-       return saliency(e, x, {o.target, o.abs}, r);
-     }},
-    {"input_x_gradient", [](auto& e, auto& x, auto& o, auto& r) { return input_x_gradient(e, x, {o.target}, r); }},
+    {"saliency", [](auto& e, auto& x, auto& o, auto& r) { return saliency(e, x, Targets(o.targets), {{}, o.abs}, r); }},
+    {"input_x_gradient", [](auto& e, auto& x, auto& o, auto& r) { return input_x_gradient(e, x, Targets(o.targets), {}, r); }},
     {"integrated_gradients",
      [](auto& e, auto& x, auto& o, auto& r) {
-       return integrated_gradients(e, x, {o.target, o.baseline, o.steps, o.rule, o.multiply_by_inputs, true}, r);
+       return integrated_gradients(e, x, Targets(o.targets), {{}, o.baseline, o.steps, o.rule, o.multiply_by_inputs, true}, r);
      }},
-    {"guided_backprop", [](auto& e, auto& x, auto& o, auto& r) { return guided_backprop(e, x, {o.target}, r); }},
-    {"deconvolution", [](auto& e, auto& x, auto& o, auto& r) { return deconvolution(e, x, {o.target}, r); }},
+    {"guided_backprop", [](auto& e, auto& x, auto& o, auto& r) { return guided_backprop(e, x, Targets(o.targets), {}, r); }},
+    {"deconvolution", [](auto& e, auto& x, auto& o, auto& r) { return deconvolution(e, x, Targets(o.targets), {}, r); }},
     {"gradcam", run_gradcam},
     {"guided_gradcam", run_guided_gradcam},
     {"occlusion", run_occlusion},
@@ -82,7 +81,7 @@ void require_option_known(const std::string& option, std::span<const std::string
   fail(ErrorCode::invalid_argument, option, " does not apply to ", joined(methods), "; it belongs to ", joined(knowing), ".");
 }
 
-Attribution attribute(const Explainer& explainer, std::string_view method, const Tensor& inputs, const MethodOptions& options, const RunOptions& run) {
+std::vector<Attribution> attribute(const Explainer& explainer, std::string_view method, const Tensor& inputs, const MethodOptions& options, const RunOptions& run) {
   require_method(method);
   const auto found = runs.find(method);
   if (found == runs.end()) fail(ErrorCode::unsupported, "The command line does not offer the method '", method, "' yet.");

@@ -123,15 +123,15 @@ class Checks {
   void fused_against_plain(const std::string& method) {
     const Tensor x = waves(32);
     MethodOptions o;
-    o.target = Target(target);
+    o.targets = {Target(target)};
     o.layer = method == "gradcam" || method == "guided_gradcam" ? "layer3" : "";  // [256,2,2] here; layer4 has no extent left
     o.steps = 3;
     o.window = {16, 16};
     o.stride = {16, 8};
     o.grid = {2, 2};
-    const Tensor fused = attribute(device_, method, x, o, quiet()).attributions;
-    const Tensor plain = attribute(device_plain_, method, x, o, quiet()).attributions;
-    const Tensor exact = attribute(exact_, method, x, o, quiet()).attributions;
+    const Tensor fused = attribute(device_, method, x, o, quiet()).front().attributions;
+    const Tensor plain = attribute(device_plain_, method, x, o, quiet()).front().attributions;
+    const Tensor exact = attribute(exact_, method, x, o, quiet()).front().attributions;
     add(method + ", passes on against off", relative_error(fused, plain), tolerance_of(options_.precision));
     add(method + " against reference f64", relative_error(fused, exact), tolerance_of(options_.precision));
   }

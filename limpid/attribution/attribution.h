@@ -1,6 +1,9 @@
 #pragma once
 // The attribution methods, under Captum's names and with Captum's options and defaults. inputs are [N,3,H,W], f32 or f64,
 // normalised as the network wants them. All throw invalid_argument (with near names for layers and rules), out_of_memory, cancelled.
+//
+// Each comes twice: for the one target of its options, and for several targets of the same inputs (whatever the options' target), which gives
+// an attribution for each. Those share one run: the forward pass, its masks and the variants of a sweep are computed once.
 #include <limpid/attribution/explainer.h>
 #include <limpid/runtime/functors.h>
 
@@ -17,6 +20,12 @@ struct Target {
   Target() = default;
   Target(std::int64_t index) : classes{index} {}  // NOLINT: a class index is a target
   Target(std::vector<std::int64_t> indices) : classes(std::move(indices)) {}
+};
+
+/// Several things to explain about the same inputs; at least one.
+struct Targets {
+  std::vector<Target> each;
+  explicit Targets(std::vector<Target> targets) : each(std::move(targets)) {}
 };
 
 /// What an absent feature looks like: a number, a tensor [1|N,3,H,W], or the input itself blurred.
@@ -50,10 +59,12 @@ struct SaliencyOptions {
 };
 /// |d score / d input| (Simonyan et al. 2014) -> [N,3,H,W].
 Attribution saliency(const Explainer& explainer, const Tensor& inputs, const SaliencyOptions& options = {}, const RunOptions& run = {});
+std::vector<Attribution> saliency(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const SaliencyOptions& options = {}, const RunOptions& run = {});
 
 struct InputXGradientOptions { Target target; };
 /// input * d score / d input (Shrikumar et al. 2016) -> [N,3,H,W].
 Attribution input_x_gradient(const Explainer& explainer, const Tensor& inputs, const InputXGradientOptions& options = {}, const RunOptions& run = {});
+std::vector<Attribution> input_x_gradient(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const InputXGradientOptions& options = {}, const RunOptions& run = {});
 
 struct IntegratedGradientsOptions {
   Target target;
@@ -65,12 +76,15 @@ struct IntegratedGradientsOptions {
 };
 /// (input - baseline) * integral of the gradient along the straight path (Sundararajan et al. 2017, equation 1) -> [N,3,H,W].
 Attribution integrated_gradients(const Explainer& explainer, const Tensor& inputs, const IntegratedGradientsOptions& options = {}, const RunOptions& run = {});
+std::vector<Attribution> integrated_gradients(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const IntegratedGradientsOptions& options = {}, const RunOptions& run = {});
 
 struct ModifiedGradientOptions { Target target; };
 /// Springenberg et al. 2015 -> [N,3,H,W].
 Attribution guided_backprop(const Explainer& explainer, const Tensor& inputs, const ModifiedGradientOptions& options = {}, const RunOptions& run = {});
+std::vector<Attribution> guided_backprop(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const ModifiedGradientOptions& options = {}, const RunOptions& run = {});
 /// Zeiler & Fergus 2014 -> [N,3,H,W].
 Attribution deconvolution(const Explainer& explainer, const Tensor& inputs, const ModifiedGradientOptions& options = {}, const RunOptions& run = {});
+std::vector<Attribution> deconvolution(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const ModifiedGradientOptions& options = {}, const RunOptions& run = {});
 
 struct GradCamOptions {
   Target target;
@@ -79,6 +93,7 @@ struct GradCamOptions {
 };
 /// Captum's LayerGradCam (Selvaraju et al. 2017, equations 1 and 2; the ReLU of equation 2 is the option) -> [N,1,h,w] of the layer.
 Attribution gradcam(const Explainer& explainer, const Tensor& inputs, const GradCamOptions& options = {}, const RunOptions& run = {});
+std::vector<Attribution> gradcam(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const GradCamOptions& options = {}, const RunOptions& run = {});
 
 struct GuidedGradCamOptions {
   Target target;
@@ -87,6 +102,7 @@ struct GuidedGradCamOptions {
 };
 /// Guided backpropagation times the upsampled positive part of Grad-CAM (Selvaraju et al. 2017, section 3.2) -> [N,3,H,W].
 Attribution guided_gradcam(const Explainer& explainer, const Tensor& inputs, const GuidedGradCamOptions& options = {}, const RunOptions& run = {});
+std::vector<Attribution> guided_gradcam(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const GuidedGradCamOptions& options = {}, const RunOptions& run = {});
 
 struct OcclusionOptions {
   Target target;
@@ -97,6 +113,7 @@ struct OcclusionOptions {
 /// The drop of the score when a window is replaced by the baseline, averaged over the windows that cover an element
 /// (Zeiler & Fergus 2014) -> [N,3,H,W].
 Attribution occlusion(const Explainer& explainer, const Tensor& inputs, const OcclusionOptions& options = {}, const RunOptions& run = {});
+std::vector<Attribution> occlusion(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const OcclusionOptions& options = {}, const RunOptions& run = {});
 
 struct FeatureAblationOptions {
   Target target;
@@ -105,6 +122,7 @@ struct FeatureAblationOptions {
 };
 /// The drop of the score when a feature is replaced by the baseline -> [N,3,H,W].
 Attribution feature_ablation(const Explainer& explainer, const Tensor& inputs, const FeatureAblationOptions& options = {}, const RunOptions& run = {});
+std::vector<Attribution> feature_ablation(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const FeatureAblationOptions& options = {}, const RunOptions& run = {});
 
 /// A feature mask [1,1,H,W] of rows x columns rectangles. Throws invalid_argument when there are more than pixels.
 Tensor grid_feature_mask(std::int64_t height, std::int64_t width, std::int64_t rows, std::int64_t columns);

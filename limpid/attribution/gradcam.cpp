@@ -5,32 +5,38 @@
 namespace limpid {
 namespace {
 
-/// Equations 1 and 2 without the ReLU -> [1,h,w].
-Value class_activation_map(const AttributionGraph::Scored& network, std::string_view layer) {
-  const Value activation = network.activations.at(layer);
+/// The layer's value in a trace. Throws where it has no extent.
+Value activation_of(const Activations& network, const Explainer& explainer, const std::string& named) {
+  const std::string_view layer = named.empty() ? explainer.model().default_layer() : named;
+  const Value activation = network.at(layer);
   require(activation.shape().rank() == 3, "Grad-CAM needs a layer with spatial extent; '", layer, "' has the shape ", activation.shape(), ".");
-  return channel_weighted_sum(global_avg_pool(gradient(network.score, activation)), activation);
+  return activation;
 }
 
-std::string_view chosen(const Explainer& explainer, const std::string& layer) { return layer.empty() ? explainer.model().default_layer() : layer; }
+/// Equations 1 and 2 without the ReLU -> [1,h,w].
+Value class_activation_map(Value score, Value activation) { return channel_weighted_sum(global_avg_pool(gradient(score, activation)), activation); }
 
 }  // namespace
 
-Attribution gradcam(const Explainer& explainer, const Tensor& inputs, const GradCamOptions& options, const RunOptions& run) {
-  AttributionGraph a(explainer, inputs, options.target, run);
+std::vector<Attribution> gradcam(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const GradCamOptions& options, const RunOptions& run) {
+  AttributionGraph a(explainer, inputs, targets.each, run);
   const auto network = a.trace(a.input);
-  const Value map = class_activation_map(network, chosen(explainer, options.layer));
-  return a.run(options.relu_attributions ? relu(map) : map, network.score);
+  const Value activation = activation_of(network.activations, explainer, options.layer);
+  return a.run(network.scores, [&](Value score, std::size_t) {
+    const Value map = class_activation_map(score, activation);
+    return options.relu_attributions ? relu(map) : map;
+  });
 }
 
-Attribution guided_gradcam(const Explainer& explainer, const Tensor& inputs, const GuidedGradCamOptions& options, const RunOptions& run) {
-  AttributionGraph a(explainer, inputs, options.target, run);
+std::vector<Attribution> guided_gradcam(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const GuidedGradCamOptions& options, const RunOptions& run) {
+  AttributionGraph a(explainer, inputs, targets.each, run);
   const Shape& shape = a.input.shape();
   const auto network = a.trace(a.input);
-  const Value map = relu(class_activation_map(network, chosen(explainer, options.layer)));
-  const Value upsampled = interpolate(map, shape[1], shape[2], options.interpolate_mode);
-  const Value guided = gradient(network.score, a.input, RuleBook::guided());
-  return a.run(guided * broadcast_channels(upsampled, shape[0]), network.score);
+  const Value activation = activation_of(network.activations, explainer, options.layer);
+  return a.run(network.scores, [&](Value score, std::size_t) {
+    const Value upsampled = interpolate(relu(class_activation_map(score, activation)), shape[1], shape[2], options.interpolate_mode);
+    return gradient(score, a.input, RuleBook::guided()) * broadcast_channels(upsampled, shape[0]);
+  });
 }
 
 }  // namespace limpid

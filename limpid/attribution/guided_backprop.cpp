@@ -5,20 +5,19 @@
 namespace limpid {
 namespace {
 
-Attribution modified_gradient(const Explainer& explainer, const Tensor& inputs, const ModifiedGradientOptions& options, const RuleBook& rules, const RunOptions& run) {
-  AttributionGraph a(explainer, inputs, options.target, run);
-  const Value score = a.score(a.input);
-  return a.run(gradient(score, a.input, rules), score);
+std::vector<Attribution> modified_gradient(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const RuleBook& rules, const RunOptions& run) {
+  AttributionGraph a(explainer, inputs, targets.each, run);
+  return a.run(a.scores(a.input), [&](Value score, std::size_t) { return gradient(score, a.input, rules); });
 }
 
 }  // namespace
 
-Attribution guided_backprop(const Explainer& explainer, const Tensor& inputs, const ModifiedGradientOptions& options, const RunOptions& run) {
-  return modified_gradient(explainer, inputs, options, RuleBook::guided(), run);
+std::vector<Attribution> guided_backprop(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const ModifiedGradientOptions&, const RunOptions& run) {
+  return modified_gradient(explainer, inputs, targets, RuleBook::guided(), run);
 }
 
-Attribution deconvolution(const Explainer& explainer, const Tensor& inputs, const ModifiedGradientOptions& options, const RunOptions& run) {
-  return modified_gradient(explainer, inputs, options, RuleBook::deconvolution(), run);
+std::vector<Attribution> deconvolution(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const ModifiedGradientOptions&, const RunOptions& run) {
+  return modified_gradient(explainer, inputs, targets, RuleBook::deconvolution(), run);
 }
 
 }  // namespace limpid

@@ -3,10 +3,9 @@
 
 namespace limpid {
 
-Attribution input_x_gradient(const Explainer& explainer, const Tensor& inputs, const InputXGradientOptions& options, const RunOptions& run) {
-  AttributionGraph a(explainer, inputs, options.target, run);
-  const Value score = a.score(a.input);
-  return a.run(a.input * gradient(score, a.input), score);
+std::vector<Attribution> input_x_gradient(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const InputXGradientOptions&, const RunOptions& run) {
+  AttributionGraph a(explainer, inputs, targets.each, run);
+  return a.run(a.scores(a.input), [&](Value score, std::size_t) { return a.input * gradient(score, a.input); });
 }
 
 }  // namespace limpid

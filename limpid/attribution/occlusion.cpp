@@ -5,8 +5,8 @@
 
 namespace limpid {
 
-Attribution occlusion(const Explainer& explainer, const Tensor& inputs, const OcclusionOptions& options, const RunOptions& run) {
-  AttributionGraph a(explainer, inputs, options.target, run);
+std::vector<Attribution> occlusion(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const OcclusionOptions& options, const RunOptions& run) {
+  AttributionGraph a(explainer, inputs, targets.each, run);
   const Value baseline = a.bind(options.baselines);
   const Shape& x = a.input.shape();
   const auto &size = options.sliding_window_shapes, &stride = options.strides;
@@ -19,9 +19,8 @@ Attribution occlusion(const Explainer& explainer, const Tensor& inputs, const Oc
   const WindowGrid grid{{size[0], stride[0], x[0]}, {size[1], stride[1], x[1]}, {size[2], stride[2], x[2]}};
 
   const Value occluded = occlude_windows(a.input, baseline, grid);  // [N,..] -> [N*S,..]
-  const Value scores = collect(a.score(occluded));
-  const Value score = a.score(a.input);
-  return a.run(scatter_windows(score, scores, grid), score);
+  const auto at_windows = a.scores(occluded);
+  return a.run(a.scores(a.input), [&](Value score, std::size_t i) { return scatter_windows(score, collect(at_windows[i]), grid); });
 }
 
 Tensor grid_feature_mask(std::int64_t height, std::int64_t width, std::int64_t rows, std::int64_t columns) {
@@ -81,16 +80,15 @@ std::shared_ptr<const std::vector<Box>> local_boxes(const Tensor& groups, std::i
 
 }  // namespace
 
-Attribution feature_ablation(const Explainer& explainer, const Tensor& inputs, const FeatureAblationOptions& options, const RunOptions& run) {
-  AttributionGraph a(explainer, inputs, options.target, run);
+std::vector<Attribution> feature_ablation(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const FeatureAblationOptions& options, const RunOptions& run) {
+  AttributionGraph a(explainer, inputs, targets.each, run);
   const Value baseline = a.bind(options.baselines);
   const auto [mask, count] = feature_groups(options.feature_mask, inputs.shape());
   const Value groups = a.bind_indices("feature_mask", mask);
 
   const Value ablated = ablate_features(a.input, baseline, groups, count, local_boxes(mask, count));  // [N,..] -> [N*S,..]
-  const Value scores = collect(a.score(ablated));
-  const Value score = a.score(a.input);
-  return a.run(scatter_features(score, scores, groups), score);
+  const auto without = a.scores(ablated);
+  return a.run(a.scores(a.input), [&](Value score, std::size_t i) { return scatter_features(score, collect(without[i]), groups); });
 }
 
 }  // namespace limpid

@@ -3,11 +3,12 @@
 
 namespace limpid {
 
-Attribution saliency(const Explainer& explainer, const Tensor& inputs, const SaliencyOptions& options, const RunOptions& run) {
-  AttributionGraph a(explainer, inputs, options.target, run);
-  const Value score = a.score(a.input);
-  const Value slope = gradient(score, a.input);
-  return a.run(options.abs ? abs(slope) : slope, score);
+std::vector<Attribution> saliency(const Explainer& explainer, const Tensor& inputs, const Targets& targets, const SaliencyOptions& options, const RunOptions& run) {
+  AttributionGraph a(explainer, inputs, targets.each, run);
+  return a.run(a.scores(a.input), [&](Value score, std::size_t) {
+    const Value slope = gradient(score, a.input);
+    return options.abs ? abs(slope) : slope;
+  });
 }
 
 }  // namespace limpid
