@@ -3,6 +3,7 @@
 // on a stride's finer grid.
 #include <limpid/cpu/kernels.h>
 #include <limpid/cpu/lowering.h>
+#include <limpid/runtime/ops.h>
 
 #include <optional>
 
@@ -68,6 +69,12 @@ struct Convolution {
   std::string_view name = "conv2d";
 };
 
+bool makes_path(const Graph& graph, int id) {
+  for (const Node& n : graph.nodes())
+    if (n.op == &ops::path_points && (n.inputs[0] == id || n.inputs[1] == id)) return true;
+  return false;
+}
+
 dnnl::primitive_attr post_operations(const Convolution& c, const memory::desc* second_operand) {
   dnnl::post_ops post;
   if (c.addend >= 0 && second_operand) post.append_binary(dnnl::algorithm::binary_add, *second_operand);
@@ -82,9 +89,11 @@ dnnl::primitive_attr post_operations(const Convolution& c, const memory::desc* s
 /// `packed` gives the weights in the layout that the primitive wants.
 template <class Packed>
 void add_convolution(Lowering& l, const Convolution& c, Packed packed) {
-  const auto type = l.real();
+  // A convolution hoisted out of a sweep stays f32: its two results serve all points, which would share one rounding.
+  const auto type = !l.in_sweep(c.y) && c.addend < 0 && makes_path(l.graph(), c.y) ? memory::data_type::f32 : l.real();
   const memory::desc bias = c.bias >= 0 ? memory::desc({l.dims(c.y)[1]}, memory::data_type::f32, memory::format_tag::a) : memory::desc();
-  const memory::desc x = l.working(c.x), y = l.working(c.y), any_x = l.any(c.x), any_y = l.any(c.y);
+  const auto tag = [&](int id) { return l.working_tag(l.dims(id)[1]); };
+  const memory::desc x(l.dims(c.x), type, tag(c.x)), y(l.dims(c.y), type, tag(c.y)), any_x = any(l.dims(c.x), type), any_y = any(l.dims(c.y), type);
   const auto make = [&](const memory::desc* second_operand) {
     const auto attr = post_operations(c, second_operand);
     return first_fast(c.winograd, {{x, y}, {any_x, y}, {any_x, any_y}},
