@@ -40,6 +40,22 @@ TEST(Explain, SeveralPicturesIntoAFolder) {
   EXPECT_EQ(files_in(dir.path()), 2u);
 }
 
+TEST(Explain, SeveralTargetsARowEach) {
+  TempDir dir;
+  const auto list = json_answer(explain({"--json", picture("french_horn.png"), "--target", "tench,French horn", "--output", (dir / "both.png").string()}));
+  const auto& entry = list.at(0);
+  ASSERT_EQ(entry["targets"].size(), 2u);
+  EXPECT_EQ(entry["target"]["label"], "tench");
+  EXPECT_EQ(entry["targets"][1]["target"]["label"], "French horn");
+  EXPECT_NE(entry["targets"][0]["methods"][0]["delta"], entry["targets"][1]["methods"][0]["delta"]);
+  const Image panel = read_image(dir / "both.png");
+  EXPECT_LT(panel.width, 4 * 336);
+  EXPECT_GT(panel.height, 2 * 336);
+  const std::string text = answer(explain({picture("french_horn.png"), "--target", "tench,French horn", "--output", (dir / "both.png").string()}));
+  for (const char* words : {"target       0 (tench)", "target       5 (French horn)"}) EXPECT_NE(text.find(words), std::string::npos) << words << " is not in\n" << text;
+  expect_refusal(2, "twice", explain({picture("french_horn.png"), "--target", "tench,0", "--output", (dir / "x.png").string()}));
+}
+
 TEST(Explain, TheSamePanelTwice) {
   TempDir dir;
   for (const char* name : {"a.png", "b.png"}) answer(explain({picture("church.jpg"), "--output", (dir / name).string(), "--quiet"}));
