@@ -26,7 +26,8 @@ std::string why_no_device() {
 
 std::string library_identity(int device) {
   const DeviceProperties& d = device_list().at(static_cast<std::size_t>(device));
-  return on_host::text("host 1 sm_", d.major, d.minor, ' ', d.name);
+  const auto& s = on_host::settings();  // another seed or another choice of plans is another library
+  return on_host::text("host 1 sm_", d.major, d.minor, ' ', d.name, " fusion ", static_cast<int>(s.fusion), s.depthwise ? " depthwise" : "", " seed ", s.seed);
 }
 
 }  // namespace limpid::cuda

@@ -41,7 +41,8 @@ void run_kernel(const void* kernel, const std::string& name, dim3 grid, dim3 blo
 // ---- streams.cpp
 /// Whether this thread is capturing a stream.
 bool capturing();
-void queue(Stream& stream, std::string name, std::function<void()> run);
+/// `plan`: of a convolution, a hash of its operands; else 0.
+void queue(Stream& stream, std::string name, std::function<void()> run, std::uint64_t plan = 0);
 extern std::atomic<std::uint64_t> plans_run, products_run, kernels_run, threads_run, replays_run;
 
 /// A small generator (SplitMix64) for orders.

@@ -223,6 +223,31 @@ TEST(Library, HasWhatItIsToldToHave) {
   EXPECT_THROW(has(bare), Trap);
 }
 
+TEST(Library, ComputesOnceWhatIsTimedOften) {
+  ConvolutionPattern p = patterns()[2];
+  p.out_rows = p.rows;
+  p.out_columns = p.columns;
+  Stream stream(0);
+  const OnDevice in(stream, encode(std::vector<float>(static_cast<std::size_t>(p.in_elements()), 1.0f), DType::f32));
+  const OnDevice w(stream, encode(std::vector<float>(static_cast<std::size_t>(p.outputs * p.channels), 1.0f), DType::f32));
+  const DeviceMemory out(0, static_cast<std::size_t>(p.out_elements()) * 4);
+  const auto plan = std::move(library_plans(0, p, true, 1)[0]);
+  const auto before = on_host::counts().plans;
+  std::vector<std::unique_ptr<Event>> events;
+  plan->run(stream, {in.data(), w.data(), out.data()});
+  for (int i = 0; i < 4; ++i) {
+    events.push_back(std::make_unique<Event>(0));
+    events.back()->record(stream);
+    plan->run(stream, {in.data(), w.data(), out.data()});
+  }
+  float got = 0;
+  stream.download(&got, out.data(), 4);
+  stream.synchronize();
+  EXPECT_EQ(got, static_cast<float>(p.channels));
+  EXPECT_EQ(on_host::counts().plans, before + 2) << "the first run, and the last, behind which no event stands";
+  EXPECT_GT(events[3]->milliseconds_since(*events[2]), 0.0f);
+}
+
 TEST(Library, TrapsWhatDoesNotFit) {
   ConvolutionPattern p = patterns()[2];
   p.out_rows = p.rows;

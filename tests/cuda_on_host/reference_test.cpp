@@ -21,6 +21,7 @@ TEST_P(CudaReference, EveryTensor) {
   CompileOptions options;
   options.device = "cuda";
   options.precision = precision;
+  options.internal_batch_size = 8;  // the stand-in's loops take long
   const Explainer explainer(Model::load(model), options);
   int compared = 0;
   for (const auto& [name, expected] : file.tensors) {
@@ -44,9 +45,11 @@ TEST_P(CudaReference, EveryTensor) {
 
 const auto names = [](const auto& i) { return std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param) + "_" + std::string(limpid::name_of(std::get<2>(i.param))); };
 INSTANTIATE_TEST_SUITE_P(Small, CudaReference,
-                         ::testing::Combine(::testing::Values("efficientnet_lite0", "resnet18_imagenette"), ::testing::Values("64", "75x66", "batch", "layers"),
-                                            ::testing::Values(Precision::f32, Precision::bf16, Precision::f16)),
+                         ::testing::Combine(::testing::Values("efficientnet_lite0", "resnet18_imagenette"), ::testing::Values("64", "75x66", "batch", "layers"), ::testing::Values(Precision::f32)),
                          names);
+// One set suffices to see that the methods hold together in 16 bits; the op cases say how exact each op is.
+INSTANTIATE_TEST_SUITE_P(SmallIn16Bits, CudaReference,
+                         ::testing::Combine(::testing::Values("efficientnet_lite0", "resnet18_imagenette"), ::testing::Values("batch"), ::testing::Values(Precision::bf16, Precision::f16)), names);
 
 }  // namespace
 }  // namespace limpid::testing
