@@ -1,7 +1,9 @@
-// Every method on the bundled models through the CUDA backend, run on the host, against the small float64 references (tests/references).
+// Every method on the bundled models through the CUDA backend against the small float64 references (tests/references): on the host in this
+// folder's program, on a device in tests/cuda's.
 #include "../support/paths.h"
 #include "../support/reference_cases.h"
-#include "on_host.h"
+
+#include <limpid/runtime/backend.h>
 
 namespace limpid::testing {
 namespace {
@@ -17,6 +19,7 @@ double bound(Family family, Precision precision, bool inner) {
 
 TEST_P(CudaReference, EveryTensor) {
   const auto [model, set, precision] = GetParam();
+  if (cuda_backend()->devices().empty()) GTEST_SKIP() << "NOT TESTED: no NVIDIA device. " << cuda_backend()->why_none();
   const SafetensorsFile file = read_safetensors(source_dir() / "tests/data" / (std::string(model) + "." + set + ".safetensors"));
   CompileOptions options;
   options.device = "cuda";
