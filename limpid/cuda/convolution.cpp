@@ -1,6 +1,7 @@
 #include <limpid/cuda/convolution.h>
 #include <limpid/cuda/kernels/convolution_epilogue.h>
 #include <limpid/cuda/kernels/depthwise.h>
+#include <limpid/cuda/kernels/elementwise.h>
 #include <limpid/cuda/plan_cache.h>
 #include <limpid/runtime/error.h>
 #include <limpid/runtime/tensor.h>
@@ -41,7 +42,7 @@ class CompositePlan : public ConvolutionPlan {
     if (whole_.mask && !done.mask) e.mask = static_cast<std::uint8_t*>(a.mask);
     const bool only_mask = !whole_.backward && !e.bias && !e.addend && done.activation == whole_.activation;
     if (only_mask) {
-      kernels::activation_mask(stream, a.out, whole_.type, whole_.activation, e.mask, whole_.out_elements());
+      kernels::relu_mask(stream, a.out, whole_.type, whole_.activation, e.mask, whole_.out_elements());
     } else {
       e.activation = whole_.activation;
       kernels::convolution_epilogue(stream, a.out, whole_.type, e, whole_.out_elements(), whole_.backward ? whole_.channels : whole_.outputs);

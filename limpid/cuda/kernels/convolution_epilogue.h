@@ -16,7 +16,5 @@ struct Epilogue {
 /// In place: forward x = activate(x + bias + addend), mask = where it is active; backward x = x + addend where mask is, else 0.
 /// x: [elements / channels, channels] of `type`.
 void convolution_epilogue(Stream& stream, void* x, DType type, const Epilogue& epilogue, std::int64_t elements, std::int64_t channels);
-/// The mask of activation outputs, when nothing else is left to do: x is only read.
-void activation_mask(Stream& stream, const void* x, DType type, Activation activation, std::uint8_t* mask, std::int64_t elements);
 
 }  // namespace limpid::cuda::kernels
