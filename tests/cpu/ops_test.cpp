@@ -7,19 +7,6 @@
 namespace limpid::testing {
 namespace {
 
-std::vector<Variant> variants(const OpCase& c) {
-  std::vector<Variant> all{Variant::forward};
-  if (c.differentiable) all.push_back(Variant::gradient);
-  if (c.sweepable) all.push_back(Variant::sweep);
-  if (c.sweepable && c.differentiable) all.push_back(Variant::sweep_gradient);
-  return all;
-}
-
-const char* name_of(Variant v) {
-  constexpr const char* names[] = {"forward", "gradient", "in a sweep", "gradient in a sweep"};
-  return names[static_cast<int>(v)];
-}
-
 class CpuOp : public ::testing::TestWithParam<OpCase> {
  protected:
   template <class Measure>

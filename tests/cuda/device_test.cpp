@@ -31,15 +31,12 @@ class CudaOp : public ::testing::TestWithParam<OpCase> {
   template <class Measure>
   void agrees(Precision precision, Measure difference, double tolerance) const {
     if (!cuda_backend()->supports(precision)) GTEST_SKIP() << "NOT TESTED: this device has no " << name_of(precision);
-    for (const Variant variant : {Variant::forward, Variant::gradient, Variant::sweep, Variant::sweep_gradient}) {
-      if ((variant == Variant::gradient || variant == Variant::sweep_gradient) && !GetParam().differentiable) continue;
-      if ((variant == Variant::sweep || variant == Variant::sweep_gradient) && !GetParam().sweepable) continue;
+    for (const Variant variant : variants(GetParam()))
       for (const std::int64_t batch : {1, 3}) {
         const BuiltCase b = build(GetParam(), variant, batch);
         const auto expected = run(b, on("reference", Precision::f64)), got = run(b, on("cuda", precision));
-        EXPECT_LE(difference(got[0], expected[0]), tolerance) << "variant " << static_cast<int>(variant) << ", batch " << batch;
+        EXPECT_LE(difference(got[0], expected[0]), tolerance) << name_of(variant) << ", batch " << batch;
       }
-    }
   }
 };
 

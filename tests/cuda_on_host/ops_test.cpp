@@ -8,19 +8,6 @@
 namespace limpid::testing {
 namespace {
 
-std::vector<Variant> variants(const OpCase& c) {
-  std::vector<Variant> all{Variant::forward};
-  if (c.differentiable) all.push_back(Variant::gradient);
-  if (c.sweepable) all.push_back(Variant::sweep);
-  if (c.sweepable && c.differentiable) all.push_back(Variant::sweep_gradient);
-  return all;
-}
-
-const char* name_of(Variant v) {
-  constexpr const char* names[] = {"forward", "gradient", "in a sweep", "gradient in a sweep"};
-  return names[static_cast<int>(v)];
-}
-
 /// Runs it twice: the first run queues step by step, the second replays what it captures.
 std::vector<Tensor> run_twice(const BuiltCase& b, const CompileOptions& options) {
   const auto executable = compile(*b.graph, b.outputs, options);

@@ -51,6 +51,20 @@ constexpr double across_kinks = 8e-2;
 
 enum class Variant { forward, gradient, sweep, sweep_gradient };
 
+/// Those that a case has.
+inline std::vector<Variant> variants(const OpCase& c) {
+  std::vector<Variant> all{Variant::forward};
+  if (c.differentiable) all.push_back(Variant::gradient);
+  if (c.sweepable) all.push_back(Variant::sweep);
+  if (c.sweepable && c.differentiable) all.push_back(Variant::sweep_gradient);
+  return all;
+}
+
+inline const char* name_of(Variant v) {
+  constexpr const char* names[] = {"forward", "gradient", "in a sweep", "gradient in a sweep"};
+  return names[static_cast<int>(v)];
+}
+
 struct BuiltCase {
   std::unique_ptr<Graph> graph = std::make_unique<Graph>();
   std::vector<Value> outputs;
