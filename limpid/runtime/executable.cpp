@@ -64,7 +64,7 @@ Executable::Executable(const Graph& graph, std::vector<int> outputs, CompileOpti
 std::int64_t Executable::fitting_batch(std::int64_t samples) const {
   const std::size_t element = bytes_of(precision_);
   const auto fits = [&](std::int64_t n) { return estimate_bytes(*graph_, schedule_, n, graph_->sweep() ? 1 : 0, element, choice_.backend->index_bytes(), options_.passes.plan_memory) <= budget_; };
-  std::int64_t low = 1, high = std::min<std::int64_t>(samples, 256);
+  std::int64_t low = 1, high = std::min(samples, most_samples_.load());
   while (low < high) {
     const std::int64_t middle = (low + high + 1) / 2;
     (fits(middle) ? low : high) = fits(middle) ? middle : middle - 1;
@@ -118,6 +118,18 @@ const Executable::Compiled& Executable::compiled(std::int64_t batch) const {
   return *slot;
 }
 
+/// Compiled for as many of the samples at once as fit; half of them where a layout or the device's memory leaves less room than the plan.
+const Executable::Compiled& Executable::slice(std::int64_t samples) const {
+  for (std::int64_t n = fitting_batch(samples);; n = divide_up(n, 2)) {
+    try {
+      return compiled(n);
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::out_of_memory || n <= 1) throw;
+      most_samples_ = divide_up(n, 2);
+    }
+  }
+}
+
 std::int64_t Executable::check(std::span<const Tensor> inputs) const {
   const auto& ids = graph_->inputs();
   require(inputs.size() == ids.size(), "Executable::run: ", inputs.size(), " inputs given, ", ids.size(), " needed.");
@@ -141,16 +153,16 @@ std::int64_t Executable::check(std::span<const Tensor> inputs) const {
 }
 
 std::vector<Tensor> Executable::run(std::span<const Tensor> inputs, const RunOptions& options) const {
-  const std::int64_t samples = check(inputs), slice = fitting_batch(samples), sweep = graph_->sweep();
   const ThreadScope threads(options_.threads);
+  const std::int64_t samples = check(inputs), at_once = slice(samples).batch, sweep = graph_->sweep();
   const auto step = [&](double done) {
     if (options.cancel && options.cancel->cancelled()) fail(ErrorCode::cancelled, "Cancelled.");
     if (options.progress) options.progress(done);
   };
 
   std::vector<std::vector<Tensor>> parts(outputs_.size());
-  for (std::int64_t first = 0; first < samples; first += slice) {
-    const std::int64_t count = std::min(slice, samples - first);
+  for (std::int64_t first = 0; first < samples; first += at_once) {
+    const std::int64_t count = std::min(at_once, samples - first);
     const Compiled& c = compiled(count);
     Lease workspace(*c.program, c.mutex, c.idle);
     for (std::size_t seen = peak_.load(); c.program->workspace_bytes() > seen && !peak_.compare_exchange_weak(seen, c.program->workspace_bytes());) {}

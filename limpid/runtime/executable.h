@@ -43,12 +43,12 @@ class Executable {
   std::vector<Tensor> run(std::span<const Tensor> inputs, const RunOptions& options = {}) const;
 
   /// Compiles for a batch of n samples now, so that the first run need not.
-  void prepare(std::int64_t n) const { compiled(fitting_batch(n)); }
+  void prepare(std::int64_t n) const { slice(n); }
 
   /// Bytes of the largest workspace used so far.
   std::size_t peak_bytes() const { return peak_.load(); }
   /// Sweep rows a pass takes for a batch of n samples (0 without a sweep). Compiles for that batch if need be.
-  std::int64_t chunk(std::int64_t n) const { return compiled(fitting_batch(n)).chunk; }
+  std::int64_t chunk(std::int64_t n) const { return slice(n).chunk; }
   const Graph& graph() const { return *graph_; }
   std::string_view backend() const { return choice_.backend->name(); }
   Precision precision() const { return precision_; }
@@ -62,6 +62,7 @@ class Executable {
   };
   const Compiled& compiled(std::int64_t batch) const;
   std::int64_t fitting_batch(std::int64_t samples) const;
+  const Compiled& slice(std::int64_t samples) const;
   std::int64_t check(std::span<const Tensor> inputs) const;
 
   std::shared_ptr<const Graph> graph_;
@@ -73,6 +74,7 @@ class Executable {
   Schedule schedule_;
   mutable std::mutex mutex_;
   mutable std::map<std::int64_t, std::unique_ptr<Compiled>> compiled_;
+  mutable std::atomic<std::int64_t> most_samples_{256};  // at once; less where memory ran out before
   mutable std::atomic<std::size_t> peak_{0};
 };
 

@@ -148,6 +148,19 @@ TEST_F(CudaBackend, HalvesTheChunkWhenMemoryRunsOut) {
   EXPECT_EQ(code, ErrorCode::out_of_memory) << words;
 }
 
+TEST_F(CudaBackend, HalvesTheBatchWhenMemoryRunsOut) {
+  Graph g;
+  const Value x = g.input("x", {3, 19, 16}), target = g.input("target", Shape{}, Rows::batch, Kind::index);
+  const std::vector<Value> outputs{gradient(select(small_residual_network(x), target), x)};
+  const std::vector<Tensor> inputs{random_tensor({8, 3, 19, 16}, 3), Tensor(Shape{8}, DType::i64)};
+  const auto roomy = compile(g, outputs, on("cuda"));
+  const auto expected = roomy->run(inputs);
+  settings().memory = cuda::on_host::used_memory() + roomy->peak_bytes() * 2 / 3;
+  const auto tight = compile(g, outputs, on("cuda"));
+  EXPECT_LT(max_difference(tight->run(inputs)[0], expected[0]), 1e-5);
+  EXPECT_LT(tight->peak_bytes(), roomy->peak_bytes());
+}
+
 TEST_F(CudaBackend, LeavesNoMemoryBehind) {
   const std::size_t before = cuda::on_host::used_memory();
   {
