@@ -7,7 +7,8 @@
 namespace {
 
 thread_local std::size_t allocation_limit = 0;
-void* limited_malloc(std::size_t size) { return size > allocation_limit ? nullptr : std::malloc(size); }
+// Zeroed: stb 2.27 reads Huffman tables that a damaged JPEG uses but does not define, and a table of zeros is harmless.
+void* limited_malloc(std::size_t size) { return size > allocation_limit ? nullptr : std::calloc(1, size); }
 void* limited_realloc(void* old, std::size_t size) { return size > allocation_limit ? nullptr : std::realloc(old, size); }
 
 }  // namespace

@@ -190,6 +190,23 @@ TEST(Image, RefusesAJpegWhoseHuffmanTableOverflows) {
   expect_error(ErrorCode::bad_file, "Huffman table", [&] { decode_image(jpeg, "overflow.jpg"); });
 }
 
+// Found by fuzzing: a scan names a Huffman table that no segment defined. stb 2.27 took what an earlier picture had left in that memory for one, and
+// indexed beyond its symbols.
+TEST(Image, AJpegThatUsesAnUndefinedHuffmanTableIsAlwaysDecodedTheSame) {
+  const Bytes damaged = file_bytes(testing::source_dir() / "tests/fuzz/corpus/image/undefined_huffman_table.jpg");
+  const auto outcome = [&] {
+    try {
+      const Image image = decode_image(damaged, "undefined.jpg");
+      return std::string(reinterpret_cast<const char*>(image.pixels.data()), image.pixels.size());
+    } catch (const Error& e) { return std::string(e.what()); }
+  };
+  const std::string expected = outcome();
+  for (const char* before : {"progressive.jpg", "baseline_420.jpg", "grey.jpg", "progressive.jpg", "baseline_444.jpg", "exif_6.jpg"}) {
+    decode_image(file_bytes(data / before), before);
+    EXPECT_EQ(outcome(), expected) << "behind " << before;
+  }
+}
+
 TEST(Image, RefusesAJpegOfARareKind) {
   Bytes jpeg = file_bytes(data / "baseline_444.jpg");
   for (std::size_t i = 0; i + 1 < jpeg.size(); ++i)
