@@ -16,9 +16,9 @@ std::vector<Tensor> run_twice(const BuiltCase& b, const CompileOptions& options)
   return again;
 }
 
-/// Three bits more than bf16 has: an eighth of its error; where units cross their kinks, an eighth of them does, and their root mean square
-/// falls by the root of that.
-double with_ten_bits(const OpCase& c) { return c.bf16 / (c.bf16 >= across_kinks ? std::sqrt(8.0) : 8.0); }
+/// Three bits more than bf16 has: an eighth of its error. Where units cross their kinks, an eighth of them does, and their root mean square falls by
+/// the root of that; a way that rounds the sums before its epilogue doubles it.
+double with_ten_bits(const OpCase& c) { return c.bf16 / (c.bf16 >= across_kinks ? std::sqrt(8.0) / 2 : 8.0); }
 
 class CudaOp : public ::testing::TestWithParam<OpCase> {
  protected:
@@ -48,10 +48,8 @@ TEST_P(CudaOp, DoesNotDependOnTheCut) {
     for (const std::int64_t chunk : {1, 2, 3, 7}) {
       o.internal_batch_size = chunk;
       const auto cut = run(b, o);
-      if (GetParam().same_bits)
-        EXPECT_EQ(std::memcmp(whole[0].raw(), cut[0].raw(), whole[0].bytes()), 0) << name_of(variant) << ", chunk " << chunk << ": differs by " << max_difference(whole[0], cut[0]);
-      else
-        EXPECT_LE(relative_difference(cut[0], whole[0]), GetParam().f32) << name_of(variant) << ", chunk " << chunk;
+      // Not to the bit: another number of rows may have another fastest way, which adds bias and addend in another order.
+      EXPECT_LE(relative_difference(cut[0], whole[0]), GetParam().f32) << name_of(variant) << ", chunk " << chunk;
     }
   }
 }
@@ -84,7 +82,7 @@ TEST_P(CudaLessFusion, AgreesWhereTheLibraryHasLess) {
           const BuiltCase b = build(GetParam(), variant, 2);
           const auto got = run(b, on("cuda", precision)), expected = run(b, on("reference", Precision::f64));
           if (precision == Precision::f32) EXPECT_LE(relative_difference(got[0], expected[0]), GetParam().f32) << name_of(variant);
-          else EXPECT_LE(rms_difference(got[0], expected[0]), 2 * with_ten_bits(GetParam())) << name_of(variant);
+          else EXPECT_LE(rms_difference(got[0], expected[0]), with_ten_bits(GetParam())) << name_of(variant);
         }
   cuda::on_host::settings() = before;
 }
