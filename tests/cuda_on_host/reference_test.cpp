@@ -11,11 +11,12 @@ namespace {
 class CudaReference : public ::testing::TestWithParam<std::tuple<const char*, const char*, Precision>> {};
 
 /// 16 bits carry two or three digits, and a unit that rounding moves across its kink passes or stops a whole gradient: these bounds tell a wrong
-/// method from a rounded one, no more. EfficientNet's logits alone are off by 3.3e-2 in bf16. f16 has three bits more.
+/// method from a rounded one, no more. EfficientNet's logits alone are off by 3.3e-2 in bf16. f16 has three bits more, so
+/// an eighth of the units flip and the error falls by less than the root of that: its saliency from 0.45 (the cpu backend in bf16) to 0.21.
 double bound(Family family, Precision precision, bool inner) {
   if (precision == Precision::f32) return inner ? 1e-2 : f32_bound(family);
   const double widest = family == Family::logits ? 6e-2 : family == Family::gradcam && !inner ? 0.2 : 0.6;
-  return precision == Precision::bf16 ? widest : widest / 3;
+  return precision == Precision::bf16 ? widest : widest / 2;
 }
 
 TEST_P(CudaReference, EveryTensor) {
