@@ -50,8 +50,9 @@ class Convolution {
 
  private:
   struct Tap { std::int64_t row, column, plane, offset; };  // of the kernel; of the copy
-  struct Part { std::int64_t row_phase, column_phase, rows, columns, weights; std::vector<Tap> taps; };
+  struct Part { std::int64_t row_phase, column_phase, rows, columns, weights; std::vector<Tap> taps; std::vector<std::int32_t> places; };  // places: in y, of the copy's points
   Convolution(const Sizes& sizes, const Axis& rows, const Axis& columns, bool backward, int workers);
+  void place_points(Part& part) const;
   void copy(const bfloat16* x, bfloat16* to, std::int64_t first, std::int64_t begin, std::int64_t end, std::int64_t held) const;
   void multiply(const bfloat16* a, std::int64_t held, std::int64_t first_picture, std::int64_t begin, std::int64_t end, std::int64_t first_block, std::int64_t last_block,
                 const bfloat16* weights, bfloat16* y, bfloat16* tail, const Epilogue& e) const;
