@@ -5,6 +5,7 @@
 #include <limpid/runtime/functors.h>
 
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace limpid::cpu::amx {
@@ -14,8 +15,9 @@ bool available();
 
 /// A convolution as sums of matrix products over shifted pictures. Point (y, x) of the result is (out_stride * v + phase) for v on a grid; tap t reads
 /// the picture at in_stride * v + d[t]. Forward: one phase, in_stride the convolution's. Gradient of the picture: in_stride 1 and a phase for each
-/// point of a stride, with the taps that meet it. Where a tap may read outside, the picture is first copied with zeros around it, so that one stride
-/// leads from each point to the next; a picture's points in phase by in_stride are then a plane each.
+/// point of a stride, with the taps that meet it. Where more than the point itself is read, a group of pictures is first copied, with zeros beside its
+/// columns and the pictures side by side: a row of the result is then one matrix, in which a tap is a shift, and taps above or below the picture are
+/// left out. A picture's points in phase by in_stride are a plane each.
 class Convolution {
  public:
   /// Bytes of L2 that a worker may count on.
@@ -49,21 +51,23 @@ class Convolution {
   void run(const bfloat16* x, const bfloat16* weights, bfloat16* y, void* scratch, const Epilogue& epilogue) const;
 
  private:
-  struct Tap { std::int64_t row, column, plane, offset; };  // of the kernel; of the copy
-  struct Part { std::int64_t row_phase, column_phase, rows, columns, weights; std::vector<Tap> taps; std::vector<std::int32_t> places; };  // places: in y, of the copy's points
+  struct Tap { std::int64_t kernel_row, kernel_column, plane, row_shift, column; };  // of the kernel; of the copy: what point 0 of the result sees
+  struct Part { std::int64_t row_phase, column_phase, rows, columns, weights; std::vector<Tap> taps; };
   Convolution(const Sizes& sizes, const Axis& rows, const Axis& columns, bool backward, int workers);
-  void place_points(Part& part) const;
-  void copy(const bfloat16* x, bfloat16* to, std::int64_t first, std::int64_t begin, std::int64_t end, std::int64_t held) const;
-  void multiply(const bfloat16* a, std::int64_t held, std::int64_t first_picture, std::int64_t begin, std::int64_t end, std::int64_t first_block, std::int64_t last_block,
-                const bfloat16* weights, bfloat16* y, bfloat16* tail, const Epilogue& e) const;
-  std::int64_t plane_points(std::int64_t pictures) const { return lead_ + pictures * pitch_rows_ * pitch_columns_ + trail_; }
+  void copy(const bfloat16* x, bfloat16* to, std::int64_t first, std::int64_t pictures, std::int64_t begin, std::int64_t end) const;
+  void multiply(const bfloat16* a, std::int64_t first, std::int64_t pictures, std::int64_t first_block, std::int64_t last_block, const bfloat16* weights, bfloat16* y, const Epilogue& e) const;
+  void multiply_in_place(const bfloat16* x, std::int64_t begin, std::int64_t end, std::int64_t first_block, std::int64_t last_block, const bfloat16* weights, bfloat16* y, bfloat16* tail,
+                         const Epilogue& e) const;
+  std::int64_t plane_points(std::int64_t pictures) const { return static_cast<std::int64_t>(planes_.size()) * plane_rows_ * plane_columns_ * pictures; }  // of all planes
+  std::int64_t copy_points() const;
 
   Sizes s_;
-  bool backward_, copies_, by_outs_;
+  bool backward_, copies_, by_outs_, one_line_;
   int workers_;
   std::int64_t kernel_rows_, kernel_columns_, in_row_stride_, in_column_stride_, out_row_stride_, out_column_stride_;
-  std::int64_t pitch_rows_, pitch_columns_, lead_ = 0, trail_ = 0, pitch_;  // of the copy: rows a picture, columns a row, points before and behind, elements a point
-  std::int64_t group_, panel_ = 512;  // pictures that a worker copies, points that it takes, at a time
+  std::int64_t plane_rows_, plane_columns_, before_, above_ = 0;  // of the copy; zeros before a row's first column, above the first row
+  std::int64_t pitch_;                                // elements from point to point
+  std::int64_t group_, together_, panel_ = 512;       // pictures of a copy, blocks of outs whose weights stay in L2, points of a picture that is not copied
   std::vector<std::pair<std::int64_t, std::int64_t>> planes_;
   std::vector<Part> parts_;
 };
