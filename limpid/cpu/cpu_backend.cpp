@@ -54,7 +54,7 @@ class CpuProgram : public Program {
       for (const Step& step : lowering_.steps[phase]) {
         Bound bound;
         for (const auto& [name, operand] : step.arguments)
-          bound.arguments.emplace(name, operand.weights ? operand.weights->memory : dnnl::memory(operand.desc, engine(), address(*w, operand)));
+          bound.arguments.emplace(name, operand.weights && operand.offset == 0 ? operand.weights->memory : dnnl::memory(operand.desc, engine(), address(*w, operand)));
         for (const auto& operand : step.operands) bound.pointers.push_back(address(*w, operand));
         w->bound[phase].push_back(std::move(bound));
       }
@@ -118,9 +118,9 @@ class CpuProgram : public Program {
   }
 
   void* address(const CpuWorkspace& w, const Operand& operand) const {
-    if (operand.weights) return operand.weights->memory.get_data_handle();
+    if (operand.weights) return static_cast<char*>(operand.weights->memory.get_data_handle()) + operand.offset;
     if (operand.tensor) return const_cast<void*>(operand.tensor->raw());
-    return operand.buffer < 0 ? nullptr : w.at(plan_.offsets[static_cast<std::size_t>(operand.buffer)]);
+    return operand.buffer < 0 ? nullptr : w.at(plan_.offsets[static_cast<std::size_t>(operand.buffer)] + operand.offset);
   }
 
   void print_profile(CpuWorkspace& w) const {

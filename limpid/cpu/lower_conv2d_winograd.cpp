@@ -16,26 +16,43 @@ bool pays(const Lowering& l, const Node& n, int image) {
   if (l.options().precision != Precision::f32 || !l.in_sweep(image)) return false;
   const auto& a = n.as<Conv2dAttributes>();
   const Shape &x = l.graph().value(image).shape, &w = l.graph().value(n.inputs[1]).shape;
-  const Axis square{3, 1, 1, 1, 1};
-  if (a.groups != 1 || a.rows != square || a.columns != square || w[0] % 16 || w[1] % 16 || l.working_tag(w[0]) != memory::format_tag::nChw16c) return false;
+  const auto fits = [](const Axis& axis) { return axis.kernel == 3 && axis.stride == 1 && axis.dilation == 1 && axis.begin >= 0 && axis.begin <= 2; };
+  if (a.groups != 1 || !fits(a.rows) || !fits(a.columns) || w[0] % 64 || w[1] % 64 || l.working_tag(w[0]) != memory::format_tag::nChw16c) return false;
   const std::int64_t least = std::min(x[1], x[2]), most = std::max(x[1], x[2]);
-  return least >= 7 && most < (has_winograd ? 28 : 56) && w[0] >= 128 && w[1] >= 128;
+  return least >= 5 && most < (has_winograd ? 28 : 56) && w[0] >= 128 && w[1] >= 128;
 }
 
 struct Parts { int picture, result, bias = -1, addend = -1; Activation activation = Activation::none; const Node *unit = nullptr, *mask = nullptr; };
 
 void add_winograd(Lowering& l, const Node& n, const Parts& p, bool turned, std::string_view name) {
   const auto in = l.dims(p.picture), out = l.dims(p.result);
-  const winograd::Sizes sizes{in[0], in[1], in[2], in[3], out[1]};
-  const memory::dims weights{36, in[1], out[1]};
-  const memory::desc from({36, sizes.tiles(), in[1]}, memory::data_type::f32, memory::format_tag::abc), to({36, sizes.tiles(), out[1]}, memory::data_type::f32, memory::format_tag::abc);
-  const auto pd = matrix_product(from, {weights, memory::data_type::f32, memory::format_tag::any}, to, user_scratchpad());
-  const auto packed = pack(l.graph().constant_tensor(n.inputs[1]), weights, pd.weights_desc(), turned ? "winograd turned" : "winograd",
-                           [&](const Tensor& floats) { return winograd::weights(floats, turned); });
-  const Operand spread = l.scratchpad(from), products = l.scratchpad(to);
-  l.add(name, [sizes](std::span<void* const> m, std::int64_t, std::int64_t) { winograd::spread(static_cast<const float*>(m[0]), static_cast<float*>(m[1]), sizes); },
+  const auto& a = n.as<Conv2dAttributes>();
+  const auto zeros = [&](const Axis& axis) { return turned ? 2 - axis.begin : axis.begin; };
+  const winograd::Plan plan(in[0], in[1], in[2], in[3], out[1], out[2], out[3], zeros(a.rows), zeros(a.columns));
+  const auto matrices = [](std::int64_t count, std::int64_t rows, std::int64_t columns, memory::format_tag tag = memory::format_tag::abc) {
+    return memory::desc({count, rows, columns}, memory::data_type::f32, tag);
+  };
+  const auto part = [](Operand whole, const memory::desc& desc, std::int64_t floats) {
+    whole.desc = desc;
+    whole.offset = static_cast<std::size_t>(floats) * sizeof(float);
+    return whole;
+  };
+  // All products' weights together, as oneDNN wants them; a run takes its own.
+  const std::int64_t all = winograd::products, most = plan.tiles[0];
+  const memory::desc wanted = matrix_product(matrices(all, most, in[1]), matrices(all, in[1], out[1], memory::format_tag::any), matrices(all, most, out[1]), user_scratchpad()).weights_desc();
+  const auto matrix = static_cast<std::int64_t>(wanted.get_size() / sizeof(float)) / all;
+  const auto packed = pack(l.graph().constant_tensor(n.inputs[1]), {all, in[1], out[1]}, wanted, turned ? "winograd turned" : "winograd", [&](const Tensor& floats) { return winograd::weights(floats, turned); });
+  const Operand weights{{}, -1, packed, {}};
+  const Operand spread = l.scratchpad(matrices(1, plan.all_tiles, in[1])), sums = l.scratchpad(matrices(1, plan.all_tiles, out[1]));
+  l.add(name, [plan](std::span<void* const> m, std::int64_t, std::int64_t) { winograd::spread(static_cast<const float*>(m[0]), static_cast<float*>(m[1]), plan); },
         {l.use(p.picture, l.working(p.picture)), spread}, " winograd:spread");
-  l.add(name, pd, dnnl::matmul(pd), {{DNNL_ARG_SRC, spread}, {DNNL_ARG_WEIGHTS, {pd.weights_desc(), -1, packed, {}}}, {DNNL_ARG_DST, products}});
+  for (const auto [begin, end] : plan.runs) {
+    const std::int64_t count = end - begin, tiles = plan.tiles[begin], first = plan.first[begin];
+    const memory::desc from = matrices(count, tiles, in[1]), to = matrices(count, tiles, out[1]), by = wanted.submemory_desc({count, in[1], out[1]}, {0, 0, 0});
+    const auto pd = matrix_product(from, by, to, user_scratchpad());
+    l.add(name, pd, dnnl::matmul(pd),
+          {{DNNL_ARG_SRC, part(spread, from, first * in[1])}, {DNNL_ARG_WEIGHTS, part(weights, by, begin * matrix)}, {DNNL_ARG_DST, part(sums, to, first * out[1])}});
+  }
 
   // The picture is spread by now: its buffer may be the addend's too.
   const memory::desc desc = l.working(p.result);
@@ -50,7 +67,7 @@ void add_winograd(Lowering& l, const Node& n, const Parts& p, bool turned, std::
   const ActivationAttributes rule = p.unit ? p.unit->as<ActivationAttributes>() : ActivationAttributes{};
   const bool masked = p.unit && l.graph().value(p.unit->inputs[0]).kind == Kind::index;
   l.add(name,
-        [sizes, rule, masked, activation = p.activation](std::span<void* const> m, std::int64_t, std::int64_t) {
+        [plan, rule, masked, activation = p.activation](std::span<void* const> m, std::int64_t, std::int64_t) {
           winograd::Epilogue e;
           e.bias = static_cast<const float*>(m[2]);
           e.addend = static_cast<const float*>(m[3]);
@@ -60,9 +77,9 @@ void add_winograd(Lowering& l, const Node& n, const Parts& p, bool turned, std::
           e.unit_kind = rule.activation;
           e.rule = rule.rule;
           e.active = static_cast<std::uint8_t*>(m[5]);
-          winograd::gather(static_cast<const float*>(m[0]), static_cast<float*>(m[1]), sizes, e);
+          winograd::gather(static_cast<const float*>(m[0]), static_cast<float*>(m[1]), plan, e);
         },
-        {products, l.at(p.result), bias, addend, p.unit ? l.at(p.unit->inputs[0]) : Operand{}, p.mask ? define_mask(l, p.result, *p.mask) : Operand{}}, " winograd:gather");
+        {sums, l.at(p.result), bias, addend, p.unit ? l.at(p.unit->inputs[0]) : Operand{}, p.mask ? define_mask(l, p.result, *p.mask) : Operand{}}, " winograd:gather");
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ struct Operand {
   int buffer = -1;
   std::shared_ptr<const PackedWeights> weights;
   std::shared_ptr<const Tensor> tensor;  // a constant in plain layout
+  std::size_t offset = 0;                // bytes before what is meant
 };
 
 /// pointers: one an operand. rows: valid rows of the sweep from first_row on (0, 0 outside the sweep).
