@@ -19,7 +19,7 @@ bool pays(const Lowering& l, const Node& n, int image) {
   const auto fits = [](const Axis& axis) { return axis.kernel == 3 && axis.stride == 1 && axis.dilation == 1 && axis.begin >= 0 && axis.begin <= 2; };
   if (a.groups != 1 || !fits(a.rows) || !fits(a.columns) || w[0] % 64 || w[1] % 64 || l.working_tag(w[0]) != memory::format_tag::nChw16c) return false;
   const std::int64_t least = std::min(x[1], x[2]), most = std::max(x[1], x[2]);
-  return least >= 5 && most < (has_winograd ? 28 : 56) && w[0] >= 128 && w[1] >= 128;
+  return least >= 5 && most < (has_winograd ? 28 : 60) && std::min(w[0], w[1]) >= (has_winograd ? 128 : 64);
 }
 
 struct Parts { int picture, result, bias = -1, addend = -1; Activation activation = Activation::none; const Node *unit = nullptr, *mask = nullptr; };
