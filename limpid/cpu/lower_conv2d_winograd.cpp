@@ -1,8 +1,10 @@
 // 3x3 convolutions in f32 by own Winograd transforms around oneDNN's batched matrix product, forward and as gradients: where oneDNN has no Winograd
 // (3.x), and at few points, where all pictures' tiles together fill the registers better.
+#include <limpid/cpu/amx.h>
 #include <limpid/cpu/lowering.h>
 #include <limpid/cpu/winograd.h>
 #include <limpid/runtime/ops.h>
+#include <limpid/runtime/parallel.h>
 
 #include <algorithm>
 
@@ -24,35 +26,64 @@ bool pays(const Lowering& l, const Node& n, int image) {
 
 struct Parts { int picture, result, bias = -1, addend = -1; Activation activation = Activation::none; const Node *unit = nullptr, *mask = nullptr; };
 
-void add_winograd(Lowering& l, const Node& n, const Parts& p, bool turned, std::string_view name) {
-  const auto in = l.dims(p.picture), out = l.dims(p.result);
-  const auto& a = n.as<Conv2dAttributes>();
-  const auto zeros = [&](const Axis& axis) { return turned ? 2 - axis.begin : axis.begin; };
-  const winograd::Plan plan(in[0], in[1], in[2], in[3], out[1], out[2], out[3], zeros(a.rows), zeros(a.columns));
-  const auto matrices = [](std::int64_t count, std::int64_t rows, std::int64_t columns, memory::format_tag tag = memory::format_tag::abc) {
-    return memory::desc({count, rows, columns}, memory::data_type::f32, tag);
-  };
+memory::desc matrices(std::int64_t count, std::int64_t rows, std::int64_t columns, memory::format_tag tag = memory::format_tag::abc) {
+  return {{count, rows, columns}, memory::data_type::f32, tag};
+}
+
+/// The products by oneDNN: all products' weights in the layout that it wants, of which each run takes its own.
+void multiply(Lowering& l, const Node& n, const winograd::Plan& plan, const Operand& spread, const Operand& sums, bool turned, std::string_view name) {
   const auto part = [](Operand whole, const memory::desc& desc, std::int64_t floats) {
     whole.desc = desc;
     whole.offset = static_cast<std::size_t>(floats) * sizeof(float);
     return whole;
   };
-  // All products' weights together, as oneDNN wants them; a run takes its own.
-  const std::int64_t all = winograd::products, most = plan.tiles[0];
-  const memory::desc wanted = matrix_product(matrices(all, most, in[1]), matrices(all, in[1], out[1], memory::format_tag::any), matrices(all, most, out[1]), user_scratchpad()).weights_desc();
+  const std::int64_t all = winograd::products, most = plan.tiles[0], in = plan.channels, out = plan.outs;
+  const memory::desc wanted = matrix_product(matrices(all, most, in), matrices(all, in, out, memory::format_tag::any), matrices(all, most, out), user_scratchpad()).weights_desc();
   const auto matrix = static_cast<std::int64_t>(wanted.get_size() / sizeof(float)) / all;
-  const auto packed = pack(l.graph().constant_tensor(n.inputs[1]), {all, in[1], out[1]}, wanted, turned ? "winograd turned" : "winograd", [&](const Tensor& floats) { return winograd::weights(floats, turned); });
+  const auto packed =
+      pack(l.graph().constant_tensor(n.inputs[1]), {all, in, out}, wanted, turned ? "winograd turned" : "winograd", [&](const Tensor& floats) { return winograd::weights(floats, turned); });
   const Operand weights{{}, -1, packed, {}};
+  for (const auto [begin, end] : plan.runs) {
+    const std::int64_t count = end - begin, tiles = plan.tiles[begin], first = plan.first[begin];
+    const memory::desc from = matrices(count, tiles, in), to = matrices(count, tiles, out), by = wanted.submemory_desc({count, in, out}, {0, 0, 0});
+    const auto pd = matrix_product(from, by, to, user_scratchpad());
+    l.add(name, pd, dnnl::matmul(pd), {{DNNL_ARG_SRC, part(spread, from, first * in)}, {DNNL_ARG_WEIGHTS, part(weights, by, begin * matrix)}, {DNNL_ARG_DST, part(sums, to, first * out)}});
+  }
+}
+
+/// The same on AMX's tiles.
+void multiply_on_tiles(Lowering& l, const Node& n, const winograd::Plan& plan, const Operand& spread, const Operand& sums, bool turned, std::string_view name) {
+  const amx::Product product(plan.channels, plan.outs);
+  const std::int64_t each = product.weight_count(), count = winograd::products * each, matrix = plan.channels * plan.outs;
+  const memory::desc line({count}, memory::data_type::bf16, memory::format_tag::a);
+  const auto packed = pack(l.graph().constant_tensor(n.inputs[1]), {count}, line, turned ? "winograd turned tiles" : "winograd tiles", [&](const Tensor& floats) {
+    const Tensor w = winograd::weights(floats, turned);
+    Tensor result(Shape{count});
+    for (std::int64_t k = 0; k < winograd::products; ++k) product.arrange(w.data<float>() + k * matrix, result.data<float>() + k * each);
+    return result;
+  });
+  const int workers = thread_count();
+  const auto own = static_cast<std::int64_t>(product.scratch_bytes());
+  l.add(name,
+        [=](std::span<void* const> m, std::int64_t, std::int64_t) {
+          parallel_for(workers, [&](std::int64_t worker) {
+            for (std::int64_t k = 0; k < winograd::products; ++k)
+              product.run(static_cast<const float*>(m[0]) + plan.first[k] * plan.channels, plan.tiles[k], static_cast<const bfloat16*>(m[1]) + k * each,
+                          static_cast<float*>(m[2]) + plan.first[k] * plan.outs, static_cast<char*>(m[3]) + worker * own, static_cast<int>(worker), workers);
+          });
+        },
+        {spread, {line, -1, packed, {}}, sums, l.scratchpad(memory::desc({workers * own}, memory::data_type::u8, memory::format_tag::a))}, " winograd:amx_3xbf16");
+}
+
+void add_winograd(Lowering& l, const Node& n, const Parts& p, bool turned, std::string_view name) {
+  const auto in = l.dims(p.picture), out = l.dims(p.result);
+  const auto& a = n.as<Conv2dAttributes>();
+  const auto zeros = [&](const Axis& axis) { return turned ? 2 - axis.begin : axis.begin; };
+  const winograd::Plan plan(in[0], in[1], in[2], in[3], out[1], out[2], out[3], zeros(a.rows), zeros(a.columns));
   const Operand spread = l.scratchpad(matrices(1, plan.all_tiles, in[1])), sums = l.scratchpad(matrices(1, plan.all_tiles, out[1]));
   l.add(name, [plan](std::span<void* const> m, std::int64_t, std::int64_t) { winograd::spread(static_cast<const float*>(m[0]), static_cast<float*>(m[1]), plan); },
         {l.use(p.picture, l.working(p.picture)), spread}, " winograd:spread");
-  for (const auto [begin, end] : plan.runs) {
-    const std::int64_t count = end - begin, tiles = plan.tiles[begin], first = plan.first[begin];
-    const memory::desc from = matrices(count, tiles, in[1]), to = matrices(count, tiles, out[1]), by = wanted.submemory_desc({count, in[1], out[1]}, {0, 0, 0});
-    const auto pd = matrix_product(from, by, to, user_scratchpad());
-    l.add(name, pd, dnnl::matmul(pd),
-          {{DNNL_ARG_SRC, part(spread, from, first * in[1])}, {DNNL_ARG_WEIGHTS, part(weights, by, begin * matrix)}, {DNNL_ARG_DST, part(sums, to, first * out[1])}});
-  }
+  (on_amx() ? multiply_on_tiles : multiply)(l, n, plan, spread, sums, turned, name);
 
   // The picture is spread by now: its buffer may be the addend's too.
   const memory::desc desc = l.working(p.result);

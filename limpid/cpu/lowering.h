@@ -124,6 +124,8 @@ inline Operand define_mask(Lowering& l, int y, const Node& mask) {
   return l.define(mask.outputs[0], desc, (elements + 7) / 8);
 }
 
+/// Whether own kernels may use AMX: the processor has it and oneDNN is not told to do without (ONEDNN_MAX_CPU_ISA).
+bool on_amx();
 /// By own kernels for AMX; false where they do not apply.
 bool lower_conv2d_on_tiles(Lowering& l, const Node& n);
 bool lower_conv2d_backward_data_on_tiles(Lowering& l, const Node& n);

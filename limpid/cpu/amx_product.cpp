@@ -1,0 +1,46 @@
+#include <limpid/cpu/amx_tiles.h>
+#include <limpid/runtime/parallel.h>
+
+namespace limpid::cpu::amx {
+
+Product::Product(std::int64_t channels, std::int64_t outs)
+    : channels_(channels), outs_(outs), pitch_(3 * channels + (channels % 64 ? 0 : 32)), panel_(std::clamp<std::int64_t>((std::int64_t{3} << 18) / pitch_ / block * block, block, 512)) {}
+
+void Product::arrange(const float* w, float* to) const {
+  parallel_for(outs_ / block, [&](std::int64_t j) {
+    float* at = to + j * block * channels_ * 3;
+    for (std::int64_t c = 0; c < channels_; c += block)
+      for (int part = 0; part < 3; ++part) at = arrange_tiles<3>(at, part, [&](std::int64_t k, std::int64_t n) { return w[(c + k) * outs_ + j * block + n]; });
+  });
+}
+
+#ifdef LIMPID_AMX
+#pragma GCC push_options
+#pragma GCC target("amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")
+
+void Product::run(const float* x, std::int64_t rows, const bfloat16* weights, float* y, void* scratch, int worker, int workers) const {
+  const TileState tiles;
+  alignas(64) float sums[2][block * block];
+  int turn = 0;
+  const Epilogue<float> nothing;
+  Finisher<float> finisher(nothing, y, 16);
+  const Source all{0, 0};
+  auto* panel = static_cast<bfloat16*>(scratch);  // a tile may reach 31 rows over its end
+  const std::int64_t blocks = outs_ / block;
+  for (std::int64_t first = 0; first < rows; first += panel_) {
+    const std::int64_t count = std::min(panel_, rows - first);
+    split_line(x + first * channels_, count, channels_, 16, channels_, panel, pitch_);
+    for (std::int64_t j = blocks * worker / workers; j < blocks * (worker + 1) / workers; ++j)
+      for (std::int64_t m = 0; m < count; m += block)
+        block_of<3>(finisher, sums[turn ^= 1], panel + m * pitch_, pitch_, std::min(block, count - m), weights + j * block * channels_ * 3, block * block * 3, {&all, 1}, channels_,
+                    {(first + m) * outs_, 0, outs_, 1}, j * block);
+  }
+  finisher.rest();
+}
+
+#pragma GCC pop_options
+#else
+void Product::run(const float*, std::int64_t, const bfloat16*, float*, void*, int, int) const {}
+#endif
+
+}  // namespace limpid::cpu::amx
