@@ -1,3 +1,4 @@
+#include <limpid/cpu/avx512.h>
 #include <limpid/cpu/path_pool.h>
 #include <limpid/runtime/clones.h>
 #include <limpid/runtime/parallel.h>
@@ -17,6 +18,7 @@ template <int N>
 struct Lanes {
   typedef float Float __attribute__((vector_size(4 * N)));
   typedef std::int32_t Int __attribute__((vector_size(4 * N)));
+  typedef std::uint32_t Unsigned __attribute__((vector_size(4 * N)));
   typedef std::uint16_t Half __attribute__((vector_size(2 * N)));
   typedef std::uint8_t Byte __attribute__((vector_size(N)));
 };
@@ -53,9 +55,10 @@ LIMPID_INLINE Range inside(const Axis& a, std::int64_t o, std::int64_t n) {
   return {static_cast<int>(at < 0 ? -at : 0), static_cast<int>(at + a.kernel > n ? n - at : a.kernel)};
 }
 
-constexpr std::int32_t infinity = 0x7f800000, six = 0x40c00000;
+constexpr std::uint32_t infinity = 0x7f800000, six = 0x40c00000;
 
-/// Values are compared as the integers that their bits are: right for positive ones, and the others lose against zero. `most`: taps at most.
+/// Values are compared as the integers that their bits are: right for positive ones, and the others lose against zero. One comparison for two-sided
+/// bounds: g++ 12 makes scalars of what combines masks. `most`: taps at most.
 template <int most, int N, class T>
 LIMPID_INLINE void window(const float* b, const float* x, T* y, std::uint8_t* taps, float alpha, bool bounded, std::int64_t pitch, std::int64_t width, int kernel_columns, Range rows, Range columns) {
   using V = Lanes<N>;
@@ -80,12 +83,11 @@ LIMPID_INLINE void window(const float* b, const float* x, T* y, std::uint8_t* ta
   if (taps) {
     for (int ky = rows.end - 1; ky >= rows.begin; --ky)
       for (int kx = columns.end - 1; kx >= columns.begin; --kx) tap = values[--count] >= least ? typename V::Int{} + (ky * kernel_columns + kx) : tap;
-    const auto active = (best > 0) & (best < (bounded ? six : infinity + 1));
-    tap |= ~active;
+    tap = (typename V::Unsigned)(best - 1) < (bounded ? six : infinity + 1u) - 1 ? tap : typename V::Int{} + PathPool::none;  // 0 < best < limit
     const auto bytes = __builtin_convertvector(tap, typename V::Byte);
     put(taps, bytes);
   }
-  if (bounded) best = (best > six) & (best <= infinity) ? typename V::Int{} + six : best;
+  if (bounded) best = (typename V::Unsigned)(best - static_cast<std::int32_t>(six)) <= infinity - six ? typename V::Int{} + static_cast<std::int32_t>(six) : best;  // a NaN stays
   if constexpr (sizeof(T) == 2) {
     const auto bits = __builtin_convertvector(best >> 16, typename V::Half);
     put(y, bits);
@@ -125,10 +127,12 @@ struct Scatter {
 template <int N, class T>
 LIMPID_INLINE void scatter(const PathPool& s, const Scatter<T>& line) {
   using V = Lanes<N>;
+  const std::int64_t width = s.width;
+  const float weight = line.weight;  // what is written below might be it, for all the compiler knows
   for (std::int64_t o = 0; o < s.out_columns; ++o) {
     const Range columns = inside(s.columns, o, s.in_columns);
-    for (std::int64_t c = 0; c < s.width; c += N) {
-      const std::int64_t at = o * s.width + c;
+    for (std::int64_t c = 0; c < width; c += N) {
+      const std::int64_t at = o * width + c;
       typename V::Float gradient;
       widen<N>(gradient, line.dy + at);
       if (line.more) {
@@ -139,12 +143,12 @@ LIMPID_INLINE void scatter(const PathPool& s, const Scatter<T>& line) {
       typename V::Byte bytes;
       get(bytes, line.taps + at);
       const auto tap = __builtin_convertvector(bytes, typename V::Int) - line.own;
-      float* to = line.sums + s.columns.in(o, 0) * s.width + c;
+      float* to = line.sums + s.columns.in(o, 0) * width + c;
       const auto give = [&](int kx) __attribute__((always_inline)) {
         typename V::Float sum;
-        get(sum, to + kx * s.width);
-        sum = tap == kx ? sum + line.weight * gradient : sum;
-        put(to + kx * s.width, sum);
+        get(sum, to + kx * width);
+        sum += tap == kx ? weight * gradient : typename V::Float{};
+        put(to + kx * width, sum);
       };
       if (columns.begin == 0 && columns.end == 3) give(0), give(1), give(2);
       else
@@ -152,6 +156,42 @@ LIMPID_INLINE void scatter(const PathPool& s, const Scatter<T>& line) {
     }
   }
 }
+
+#ifdef LIMPID_AVX512
+/// The same, sixteen channels at a time; g++ 12 would widen bytes in pieces.
+template <class T>
+LIMPID_AVX512 void scatter_wide(const PathPool& s, const Scatter<T>& line) {
+  const std::int64_t width = s.width;
+  const __m512 weight = _mm512_set1_ps(line.weight);
+  const __m128i own = _mm_set1_epi8(static_cast<char>(line.own)), one = _mm_set1_epi8(1);
+  for (std::int64_t o = 0; o < s.out_columns; ++o) {
+    const Range columns = inside(s.columns, o, s.in_columns);
+    const bool three = columns.begin == 0 && columns.end == 3;
+    float* sums = line.sums + s.columns.in(o, 0) * width;
+    for (std::int64_t c = 0; c < width; c += 16, sums += 16) {
+      const std::int64_t at = o * width + c;
+      __m512 gradient = load16(line.dy + at);
+      if (line.more) gradient = _mm512_add_ps(gradient, load16(line.more + at));
+      gradient = _mm512_mul_ps(gradient, weight);
+      const __m128i taps = _mm_sub_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(line.taps + at)), own);
+      const auto give = [&](float* to, __m128i kx) LIMPID_AVX512 {
+        const __m512 sum = _mm512_loadu_ps(to);
+        _mm512_storeu_ps(to, _mm512_mask_add_ps(sum, _mm_cmpeq_epi8_mask(taps, kx), sum, gradient));
+      };
+      if (three) {
+        give(sums, _mm_setzero_si128());
+        give(sums + width, one);
+        give(sums + 2 * width, _mm_set1_epi8(2));
+      } else {
+        for (int kx = columns.begin; kx < columns.end; ++kx) give(sums + kx * width, _mm_set1_epi8(static_cast<char>(kx)));
+      }
+    }
+  }
+}
+#else
+template <class T>
+void scatter_wide(const PathPool&, const Scatter<T>&) {}
+#endif
 
 // Entries to the loops, for each type and vector.
 LIMPID_CLONES void pool16(const PathPool& s, const Stretch<float>& line, Range rows) { pool<16>(s, line, rows); }
@@ -195,7 +235,8 @@ void backward(const PathPool& s, const std::uint8_t* taps, const T* dy, const T*
       for (std::int64_t o = first; o <= last; ++o) {
         const std::int64_t from = (row - first_row) * s.out_size() + (block * s.out_rows + o) * s.out_columns * s.width;
         const Scatter<T> line{taps + from, dy + from, more ? more + from : nullptr, to, static_cast<float>(weights[row % s.sweep]), static_cast<std::int32_t>((i - s.rows.in(o, 0)) * s.columns.kernel)};
-        if (s.width % 16 == 0) scatter16(s, line);
+        if (s.width % 16 == 0 && has_avx512()) scatter_wide(s, line);
+        else if (s.width % 16 == 0) scatter16(s, line);
         else scatter8(s, line);
       }
   });
