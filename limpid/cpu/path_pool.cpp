@@ -172,11 +172,10 @@ LIMPID_AVX512 void scatter_wide(const PathPool& s, const Scatter<T>& line) {
       const std::int64_t at = o * width + c;
       __m512 gradient = load16(line.dy + at);
       if (line.more) gradient = _mm512_add_ps(gradient, load16(line.more + at));
-      gradient = _mm512_mul_ps(gradient, weight);
       const __m128i taps = _mm_sub_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(line.taps + at)), own);
       const auto give = [&](float* to, __m128i kx) LIMPID_AVX512 {
         const __m512 sum = _mm512_loadu_ps(to);
-        _mm512_storeu_ps(to, _mm512_mask_add_ps(sum, _mm_cmpeq_epi8_mask(taps, kx), sum, gradient));
+        _mm512_storeu_ps(to, _mm512_mask3_fmadd_ps(gradient, weight, sum, _mm_cmpeq_epi8_mask(taps, kx)));
       };
       if (three) {
         give(sums, _mm_setzero_si128());
