@@ -57,8 +57,9 @@ LIMPID_INLINE Range inside(const Axis& a, std::int64_t o, std::int64_t n) {
 
 constexpr std::uint32_t infinity = 0x7f800000, six = 0x40c00000;
 
-/// Values are compared as the integers that their bits are: right for positive ones, and the others lose against zero. One comparison for two-sided
-/// bounds: g++ 12 makes scalars of what combines masks. `most`: taps at most.
+/// Points are compared in f32, whatever is stored: rounded to bf16 many neighbours would be equal, and the gradient would go to the wrong one. They are
+/// compared as the integers that their bits are: right for positive ones, and the others lose against zero. One comparison for two-sided bounds: g++ 12
+/// makes scalars of what combines masks. `most`: taps at most.
 template <int most, int N, class T>
 LIMPID_INLINE void window(const float* b, const float* x, T* y, std::uint8_t* taps, float alpha, bool bounded, std::int64_t pitch, std::int64_t width, int kernel_columns, Range rows, Range columns) {
   using V = Lanes<N>;
@@ -75,21 +76,16 @@ LIMPID_INLINE void window(const float* b, const float* x, T* y, std::uint8_t* ta
       values[count++] = value;
       best = value > best ? value : best;
     }
-  typename V::Int least = best;  // what is stored as the same number, is as large
-  if constexpr (sizeof(T) == 2) {
-    best = (best + 0x7fff + (best >> 16 & 1)) & ~0xffff;
-    least = best - 0x8000 + (best >> 16 & 1);
-  }
   if (taps) {
     for (int ky = rows.end - 1; ky >= rows.begin; --ky)
-      for (int kx = columns.end - 1; kx >= columns.begin; --kx) tap = values[--count] >= least ? typename V::Int{} + (ky * kernel_columns + kx) : tap;
+      for (int kx = columns.end - 1; kx >= columns.begin; --kx) tap = values[--count] >= best ? typename V::Int{} + (ky * kernel_columns + kx) : tap;
     tap = (typename V::Unsigned)(best - 1) < (bounded ? six : infinity + 1u) - 1 ? tap : typename V::Int{} + PathPool::none;  // 0 < best < limit
     const auto bytes = __builtin_convertvector(tap, typename V::Byte);
     put(taps, bytes);
   }
   if (bounded) best = (typename V::Unsigned)(best - static_cast<std::int32_t>(six)) <= infinity - six ? typename V::Int{} + static_cast<std::int32_t>(six) : best;  // a NaN stays
-  if constexpr (sizeof(T) == 2) {
-    const auto bits = __builtin_convertvector(best >> 16, typename V::Half);
+  if constexpr (sizeof(T) == 2) {  // to the nearest, ties to even
+    const auto bits = __builtin_convertvector((best + 0x7fff + (best >> 16 & 1)) >> 16, typename V::Half);
     put(y, bits);
   } else {
     put(y, best);

@@ -22,7 +22,7 @@ struct PathPool {
 };
 
 /// y[r] = the maximum over windows of activation(b + alpha (x - b)), for rows r of the pass, and which tap gave it, the first of equals. b, x: one
-/// picture a sample, f32; y: bf16 if `narrow`, and the points then rounded as if they were stored; taps: one byte an element, or null.
+/// picture a sample, f32; y: bf16 if `narrow` (the points are not rounded, so that the taps are those of f32); taps: one byte an element, or null.
 void path_pool(const PathPool& shape, const float* b, const float* x, const double* nodes, std::int64_t first_row, void* y, std::uint8_t* taps, bool narrow);
 
 /// sums[sample] += weights[s] * (the gradient of the points for dy), over the `rows` valid rows of the pass, in row order. `more`: a second gradient to
