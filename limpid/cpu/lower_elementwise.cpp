@@ -56,6 +56,11 @@ void lower_activation_backward(Lowering& l, const Node& n) {
 
 void lower_binary(Lowering& l, const Node& n) {
   const int a = n.inputs[0], b = n.inputs[1], out = n.outputs[0];
+  const auto* way = n.op == &ops::add ? l.next_way_back(out) : nullptr;
+  if (way && l.in_sweep(a) && l.in_sweep(b)) {
+    lower_way_back(l, *way, a, b);
+    return l.skip(*way->pool);
+  }
   if (l.graph().is_constant(b)) return lower_by_reference(l, n);
   const bool narrow = is_narrow(l.at(a).desc) && is_narrow(l.at(b).desc) && n.op == &ops::add;
   memory::desc desc = l.same_layout(l.at(a).desc, a, narrow ? memory::data_type::bf16 : memory::data_type::f32);

@@ -21,6 +21,7 @@ void lower_max_pool(Lowering& l, const Node& n) {
 }
 
 void lower_max_pool_backward(Lowering& l, const Node& n) {
+  if (const auto* way = l.way_back(n)) return lower_way_back(l, *way, n.inputs[1]);
   const auto& a = n.as<PoolAttributes>();
   const int taps = n.inputs[0], dy = n.inputs[1], dx = n.outputs[0];
   const Geometry geometry(a.rows, a.columns);

@@ -32,6 +32,7 @@ const Node* activation_behind(const Lowering& l, const Node& points) {
 
 /// In the working layout: behind a hoisted prefix the points are pictures of many channels. An activation that alone reads them is formed here.
 void lower_path_points(Lowering& l, const Node& n) {
+  if (lower_path_pool(l, n)) return;
   const Graph& g = l.graph();
   const int baseline = n.inputs[0], x = n.inputs[1], y = n.outputs[0];
   const Node* behind = activation_behind(l, n);
@@ -89,8 +90,7 @@ void lower_patch(Lowering& l, const Node& n) {
   const int crop = n.inputs[0], full = n.inputs[1], y = n.outputs[0];
   // All three in the working layout, by its tag: equality of descriptors does not tell layouts of one-pixel crops apart.
   const std::int64_t channels = g.value(crop).shape[0];
-  const auto tag = l.working_tag(channels);
-  const std::int64_t block = tag == memory::format_tag::nchw ? 1 : tag == memory::format_tag::nhwc ? channels : tag == memory::format_tag::nChw8c ? 8 : 16;
+  const std::int64_t block = l.channel_block(channels);
   const std::int64_t blocks = (channels + block - 1) / block;
   const bool narrow = l.real() == memory::data_type::bf16;
   const std::int64_t bytes = block * (narrow ? 2 : 4), height = g.value(full).shape[1], width = g.value(full).shape[2];

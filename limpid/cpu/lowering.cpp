@@ -76,6 +76,15 @@ const Node* Lowering::next_mask(int id, Activation kind) const {
   return found && kind != Activation::none ? next_ : nullptr;
 }
 
+const PathPool::WayBack* Lowering::way_back(const Node& pool_backward) const {
+  const auto found = ways_back_.find(&pool_backward);
+  return found == ways_back_.end() ? nullptr : &found->second;
+}
+
+const PathPool::WayBack* Lowering::next_way_back(int id) const {
+  return next_ && next_->op == &ops::max_pool_backward && next_->inputs[1] == id && uses_[static_cast<std::size_t>(id)] == 1 ? way_back(*next_) : nullptr;
+}
+
 void Lowering::fuse(const Node& next) {
   fused_ = &next;
   shapes_ += " + " + std::string(next.op->name);
@@ -98,6 +107,12 @@ memory::format_tag Lowering::working_tag(std::int64_t channels) const {
   const bool amx = isa == dnnl::cpu_isa::avx512_core_amx && real() == memory::data_type::bf16;
   const bool wide = static_cast<int>(isa) >= static_cast<int>(dnnl::cpu_isa::avx512_core);
   return channels < 8 ? Tag::nchw : amx ? Tag::nhwc : wide ? Tag::nChw16c : Tag::nChw8c;
+}
+
+std::int64_t Lowering::channel_block(std::int64_t channels) const {
+  using Tag = memory::format_tag;
+  const Tag tag = working_tag(channels);
+  return tag == Tag::nchw ? 1 : tag == Tag::nhwc ? channels : tag == Tag::nChw8c ? 8 : 16;
 }
 
 memory::desc Lowering::same_layout(const memory::desc& like, int id, memory::data_type type) const {
@@ -171,8 +186,8 @@ void Lowering::run() {
     for (std::size_t k = 0; k < order.size(); ++k) {
       const Node& node = graph_.node(order[k]);
       next_ = k + 1 < order.size() ? &graph_.node(order[k + 1]) : nullptr;
-      if (fused_ == &node) {
-        fused_ = nullptr;
+      if (fused_ == &node || skipped_.count(&node)) {
+        if (fused_ == &node) fused_ = nullptr;
         for (int id : node.inputs)
           if (id >= 0) copies_[static_cast<std::size_t>(id)].clear();
         ++step_;

@@ -4,8 +4,11 @@
 #include <limpid/cpu/packed_weights.h>
 #include <limpid/runtime/backend.h>
 #include <limpid/runtime/memory_plan.h>
+#include <limpid/runtime/path_pool.h>
 
 #include <functional>
+#include <map>
+#include <set>
 #include <span>
 
 namespace limpid::cpu {
@@ -37,6 +40,7 @@ class Lowering {
   const Graph& graph() const { return graph_; }
   const LoweringOptions& options() const { return options_; }
   const Schedule& schedule() const { return schedule_; }
+  std::span<const int> outputs() const { return outputs_; }
   /// Rows that value `id` holds.
   std::int64_t rows(int id) const { return row_count(graph_.value(id).rows, options_.batch, options_.chunk); }
   bool in_sweep(int id) const { return graph_.value(id).rows == Rows::sweep; }
@@ -50,6 +54,8 @@ class Lowering {
   /// of few channels plain. One layout for all: left to itself, oneDNN chooses differently forward and backward, and every ReLU pays a reorder.
   memory::desc working(int id) const { return {dims(id), real(), working_tag(dims(id)[1])}; }
   memory::format_tag working_tag(std::int64_t channels) const;
+  /// Channels that lie side by side in the working layout.
+  std::int64_t channel_block(std::int64_t channels) const;
   memory::desc any(int id) const { return {dims(id), real(), memory::format_tag::any}; }
   /// The same layout as `like` (a desc of the same shape), for value `id`'s rows and another type; an empty desc if it has no name.
   memory::desc same_layout(const memory::desc& like, int id, memory::data_type type) const;
@@ -86,6 +92,14 @@ class Lowering {
   /// The relu_mask of `id`, which an activation of that kind gave, when it is next in order; null otherwise.
   const Node* next_mask(int id, Activation kind) const;
 
+  /// A node whose work another step does.
+  void skip(const Node& node) { skipped_.insert(&node); }
+  /// A way back to a path's pooling is one step, in the place of `pool_backward`.
+  void join(const Node& pool_backward, const PathPool::WayBack& way) { ways_back_[&pool_backward] = way; }
+  const PathPool::WayBack* way_back(const Node& pool_backward) const;
+  /// The way back that is next in order and alone reads the gradient `id`; null if there is none.
+  const PathPool::WayBack* next_way_back(int id) const;
+
   /// Lowers every node.
   void run();
 
@@ -107,6 +121,8 @@ class Lowering {
   int step_ = 0;
   const Node* next_ = nullptr;   // the node behind the one being lowered, in the same phase
   const Node* fused_ = nullptr;  // that it has taken in
+  std::set<const Node*> skipped_;
+  std::map<const Node*, PathPool::WayBack> ways_back_;
   std::vector<int> uses_;        // of each value, by nodes and as an output
   std::string shapes_;  // of the node being lowered, for names
 };
@@ -148,6 +164,10 @@ void lower_unary(Lowering& l, const Node& n);
 void lower_global_avg_pool(Lowering& l, const Node& n);
 void lower_global_avg_pool_backward(Lowering& l, const Node& n);
 void lower_path_points(Lowering& l, const Node& n);
+/// The points with all that runtime/path_pool.h finds behind them; false where it does not apply.
+bool lower_path_pool(Lowering& l, const Node& points);
+/// One way back for the gradient dy + more (-1: dy).
+void lower_way_back(Lowering& l, const PathPool::WayBack& way, int dy, int more = -1);
 /// The activation that alone reads these points; null if there is none, or other readers.
 const Node* activation_behind(const Lowering& l, const Node& points);
 void lower_source(Lowering& l, const Node& n);

@@ -1,17 +1,10 @@
 // ReLU masks of one bit an element: made behind the forward op, read by the backward one.
+#include <limpid/cpu/avx512.h>
 #include <limpid/cpu/kernels.h>
 #include <limpid/runtime/parallel.h>
 
 #include <algorithm>
 #include <cstring>
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#ifndef __clang__
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // g++ 12 is wrong about its own intrinsics
-#endif
-#include <immintrin.h>
-#define LIMPID_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
-#endif
 
 namespace limpid::cpu::kernels {
 namespace {
@@ -41,24 +34,6 @@ void backward_block(const std::uint8_t* mask, const T* dy, const T* more, T* dx,
 }
 
 #ifdef LIMPID_AVX512
-bool has_avx512() {
-  static const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  return has;
-}
-
-LIMPID_AVX512 inline __m512 load16(const float* p) { return _mm512_loadu_ps(p); }
-LIMPID_AVX512 inline __m512 load16(const bfloat16* p) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
-}
-LIMPID_AVX512 inline void store16(float* p, __m512 v) { _mm512_storeu_ps(p, v); }
-LIMPID_AVX512 inline void store16(bfloat16* p, __m512 v) {  // to the nearest, ties to even; a NaN stays one
-  const __m512i u = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
-  const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
-  const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-  const __m512i bits = _mm512_mask_or_epi32(rounded, nan, _mm512_srli_epi32(u, 16), _mm512_set1_epi32(0x40));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(bits));
-}
-
 /// The first n / 16 * 16 elements; returns how many.
 template <class T>
 LIMPID_AVX512 std::int64_t mask_wide(const T* y, std::uint8_t* mask, std::int64_t n, Activation kind) {
@@ -91,7 +66,6 @@ LIMPID_AVX512 std::int64_t backward_wide(const std::uint8_t* mask, const T* dy, 
   return i;
 }
 #else
-constexpr bool has_avx512() { return false; }
 template <class T> std::int64_t mask_wide(const T*, std::uint8_t*, std::int64_t, Activation) { return 0; }
 template <class T> std::int64_t backward_wide(const std::uint8_t*, const T*, const T*, T*, std::int64_t, ReluRule) { return 0; }
 #endif

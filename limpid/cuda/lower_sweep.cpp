@@ -30,42 +30,6 @@ Ends ends_of(Lowering& l, const Node& n) {
   return {l.use(baseline, layout), l.use(input, layout)};
 }
 
-/// path_points -> activation -> max_pool, and on each way back (one a target) max_pool_backward -> activation_backward -> weighted_sum, with
-/// nobody else looking in between.
-struct PathPool {
-  const Node *activation = nullptr, *pool = nullptr, *mask = nullptr;
-  std::vector<const Node*> sums;
-};
-
-/// The weighted sum at the end of the way back that starts at `pool_back`, if it is of this kind; else null.
-const Node* way_back(const Lowering& l, const Node& pool_back, const Node* mask) {
-  if (pool_back.op != &ops::max_pool_backward || !mask) return nullptr;
-  const Node* relu = l.sole_reader(pool_back.outputs[0], ops::activation_backward);
-  if (!relu || relu->has_input(2) || relu->inputs[0] != mask->outputs[0] || relu->as<ActivationAttributes>().rule != ReluRule::plain) return nullptr;
-  return l.sole_reader(relu->outputs[0], ops::weighted_sum);
-}
-
-PathPool match_path_pool(const Lowering& l, const Node& points) {
-  PathPool m;
-  const Graph& g = l.graph();
-  m.activation = l.sole_reader(points.outputs[0], ops::activation);
-  if (!m.activation || !l.is_picture(points.outputs[0]) || l.is_output(m.activation->outputs[0])) return {};
-  for (int reader : l.readers(m.activation->outputs[0])) {
-    const Node& r = g.node(reader);
-    const Node*& slot = r.op == &ops::max_pool ? m.pool : m.mask;
-    if (slot || (r.op != &ops::max_pool && r.op != &ops::relu_mask)) return {};
-    slot = &r;
-  }
-  if (!m.pool) return {};
-  const auto& a = m.pool->as<PoolAttributes>();
-  if (a.rows.kernel * a.columns.kernel > 254) return {};
-  for (int reader : l.readers(m.pool->outputs[1])) {
-    m.sums.push_back(way_back(l, g.node(reader), m.mask));
-    if (!m.sums.back()) return {};
-  }
-  return m.mask && l.readers(m.mask->outputs[0]).size() != m.sums.size() ? PathPool{} : m;
-}
-
 PoolShape pool_shape(const Lowering& l, const Node& pool) {
   const auto& a = pool.as<PoolAttributes>();
   const Shape &in = l.shape(pool.inputs[0]), &out = l.shape(pool.outputs[0]);
@@ -79,18 +43,17 @@ void lower_path_points(Lowering& l, const Node& n) {
   const int y = n.outputs[0];
   const Operand nodes = l.at(n.inputs[2]);
   const DType ends_type = input.layout.type, type = l.real();
-  if (const PathPool m = match_path_pool(l, n); m.pool) {
+  if (const PathPool m = match_path_pool(l.graph(), l.outputs(), n); m.found()) {
     const PoolShape shape = pool_shape(l, *m.pool);
     const Operand pooled = l.define(m.pool->outputs[0], l.picture());
-    const Operand taps = !m.sums.empty() ? l.define_bytes(m.pool->outputs[1], {Form::taps}, static_cast<std::size_t>(shape.tap_bytes())) : Operand{};
+    const Operand taps = !m.ways_back.empty() ? l.define_bytes(m.pool->outputs[1], {Form::taps}, static_cast<std::size_t>(shape.tap_bytes())) : Operand{};
     const Activation activation = m.activation->as<ActivationAttributes>().activation;
     for (const Node* done : {m.activation, m.pool, m.mask})
       if (done) l.skip(*done);
-    for (const Node* sums : m.sums) {
-      const Node& relu_back = l.graph().producer(sums->inputs[0]);
-      l.skip(relu_back);
-      l.skip(l.graph().producer(relu_back.inputs[1]));
-      l.fuse_way_back(*sums, *m.pool);
+    for (const auto& way : m.ways_back) {
+      l.skip(*way.activation);
+      l.skip(*way.pool);
+      l.fuse_way_back(*way.sum, *m.pool);
     }
     l.add("path_points, activation, max_pool", {baseline, input, nodes, pooled, taps, l.cursor()}, [=, rows = l.sweep_rows()](Stream& stream, std::span<std::byte* const> p) {
       kernels::path_pool(stream, {p[0], p[1], ends_type}, as<const double>(p[2]), activation, p[3], p[4], type, shape, bound(rows, p[5]));

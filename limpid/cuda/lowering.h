@@ -6,6 +6,7 @@
 #include <limpid/cuda/kernels/sweep.h>
 #include <limpid/runtime/backend.h>
 #include <limpid/runtime/memory_plan.h>
+#include <limpid/runtime/path_pool.h>
 
 #include <functional>
 #include <map>
@@ -48,6 +49,7 @@ class Lowering {
   const Graph& graph() const { return graph_; }
   const LoweringOptions& options() const { return options_; }
   const Schedule& schedule() const { return schedule_; }
+  std::span<const int> outputs() const { return outputs_; }
   const Shape& shape(int id) const { return graph_.value(id).shape; }
   /// Rows that value `id` holds, and the elements of one of them in a form (padding included).
   std::int64_t rows(int id) const { return row_count(graph_.value(id).rows, options_.batch, options_.chunk); }

@@ -15,7 +15,7 @@ struct LoweringOptions {
   std::int64_t batch = 1;  // samples a run takes
   std::int64_t chunk = 0;  // sweep rows a pass of the body takes (0 without a sweep)
   bool plan_memory = true;
-  bool fuse_backward = true;  // a backend may form a ReLU's backward op inside the convolution in front of it
+  bool fuse_backward = true;  // a backend may form a ReLU's backward op inside what stands in front of it
 };
 
 /// The state of one run: inputs, intermediate values, results. One run at a time.
