@@ -68,7 +68,7 @@ void timed(const std::string& name, const std::function<void(benchmark::State&)>
 
 const bool registered = [] {
   const Named jobs[] = {{"integrated_gradients_50", [](const Explainer& e, const Tensor& x) { return integrated_gradients(e, x, {0}); }, {all_on, hoist, masks, sum, closed}},
-                        {"occlusion_32_16", [](const Explainer& e, const Tensor& x) { return occlusion(e, x, {0, {3, 32, 32}, {3, 16, 16}}); }, {all_on, crop, closed}},
+                        {"occlusion_32_32", [](const Explainer& e, const Tensor& x) { return occlusion(e, x, {0, {3, 32, 32}, {3, 32, 32}}); }, {all_on, crop, closed}},
                         {"gradcam", [](const Explainer& e, const Tensor& x) { return gradcam(e, x, {0}); }, {all_on, closed}},
                         {"saliency", [](const Explainer& e, const Tensor& x) { return saliency(e, x, {0}); }, {all_on, masks, closed}}};
   for (const char* architecture : {"resnet18", "resnet50"})
