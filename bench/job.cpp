@@ -22,6 +22,7 @@ struct Switch {
 /// Every pass that can be switched off.
 const Switch switches[] = {
     {"fold_batch_norm", &PassOptions::fold_batch_norm, false},       {"hoist_linear", &PassOptions::hoist_linear, true},
+    {"closed_form", &PassOptions::closed_form, true},
     {"fuse_convolution", &PassOptions::fuse_convolution, false},     {"keep_masks", &PassOptions::keep_masks, true},
     {"fuse_relu_backward", &PassOptions::fuse_relu_backward, false}, {"sum_before_linear", &PassOptions::sum_before_linear, true},
     {"crop_windows", &PassOptions::crop_windows, true},              {"plan_memory", &PassOptions::plan_memory, false},

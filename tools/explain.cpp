@@ -188,6 +188,7 @@ Json json_of(const std::string& image, const Explanation& e, const Model& model)
       parts.push_back({{"method", part.method},
                        {"delta", a.convergence_delta},
                        {"seconds", {{"compile", a.compile_seconds}, {"run", a.run_seconds}}},
+                       {"peak_bytes", a.peak_bytes},
                        {"all_zero", static_cast<bool>(part.all_zero[t])}});
     }
     targets.push_back({{"target", ::json_of(std::span(&e.targets[t], 1)).front()}, {"methods", parts}});

@@ -39,8 +39,8 @@ CompileOptions reference_f64() {
 }
 
 CompileOptions without_passes(CompileOptions o) {
-  o.passes = {false, false, false, false, false, false, false, false};
-  static_assert(sizeof(PassOptions) == 8, "a switch is missing above");
+  o.passes = {false, false, false, false, false, false, false, false, false};
+  static_assert(sizeof(PassOptions) == 9, "a switch is missing above");
   return o;
 }
 

@@ -8,7 +8,7 @@ usage: peer.py --job ig|occlusion|gradcam|saliency|classify --arch A --weights F
     --compile   torch.compile, weights frozen where nothing asks for a gradient at run time
     --autocast  f32 weights and torch.autocast in place of a network cast to the precision
     --graph     cuda: the whole job as one CUDA graph (--api hand)
-Beside the protocol's commands it knows `probe`: occlusion at twice the stride, to rank variants.
+Beside the protocol's commands it knows `probe`: occlusion at twice the stride (at most the window: Captum takes no wider one), to rank variants.
 """
 import argparse, json, os, sys, time, warnings
 from pathlib import Path
@@ -118,7 +118,7 @@ def main():
             peak = torch.cuda.max_memory_allocated() if a.device == "cuda" else resident("VmHWM")
             answer |= {"peak_bytes": peak - idle, "about": about(a)}
         elif command == "probe":
-            probe = probe or build(argparse.Namespace(**vars(a) | {"stride": 2 * a.stride}))
+            probe = probe or build(argparse.Namespace(**vars(a) | {"stride": min(2 * a.stride, max(a.stride, a.window))}))
             answer = timed(a, probe)[1]
         elif command == "save":
             np.save(a.output, result.detach().float().contiguous().cpu().numpy())

@@ -106,7 +106,7 @@ def race(subject, text, precision, a, folder):
     def start(side, variant, command):
         racer = Racer(side, variant, command, env, f"{folder}/{len(live) + len(done)}.npy", max(1, REPEAT[job] // n))
         try:
-            if side == "peer" and job == "occlusion":  # ranked by a quarter of the windows; the finalists run in full
+            if side == "peer" and job == "occlusion":  # ranked by about a quarter of the windows; the finalists run in full
                 racer.ask("probe")
                 racer.forget_peak()
                 racer.probed = racer.ask("probe")["seconds"]

@@ -90,7 +90,7 @@ def detail(r):
         if "median" in w:
             q = "–".join(map(number, w["quartiles"]))
             times = " | ".join([number(w["median"]), number(w["min"]), q, number(w["max"]), number(statistics.median(w["cpu_seconds"]))])
-        else: times = (f"not timed: {w['note']}" if "note" in w else f"ranked by a quarter of the windows: {number(w['probed_seconds'])}") + " | | | |"
+        else: times = (f"not timed: {w['note']}" if "note" in w else f"ranked by about a quarter of the windows: {number(w['probed_seconds'])}") + " | | | |"
         lines.append(f"| {w['side']} | {w['variant']} | {times} | {w['runs'] or ''} | {mib[0]} | {mib[1]} | {off} |")
     return lines
 

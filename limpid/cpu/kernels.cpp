@@ -63,6 +63,12 @@ LIMPID_CLONES void add_block(const bfloat16* a, const bfloat16* b, bfloat16* out
   for (std::int64_t i = 0; i < n; ++i) out[i] = bfloat16(static_cast<float>(a[i]) + static_cast<float>(b[i]));
 }
 LIMPID_CLONES void scale_block(const float* x, float* y, std::int64_t n, float factor) { for (std::int64_t i = 0; i < n; ++i) y[i] = x[i] * factor; }
+LIMPID_CLONES float dot_block(const float* a, const float* b, std::int64_t n) {
+  float total = 0;
+#pragma omp simd reduction(+ : total)
+  for (std::int64_t i = 0; i < n; ++i) total += a[i] * b[i];
+  return total;
+}
 LIMPID_CLONES void absolute_block(const float* x, float* y, std::int64_t n) { for (std::int64_t i = 0; i < n; ++i) y[i] = std::fabs(x[i]); }
 LIMPID_CLONES void accumulate_block(float* total, const float* x, std::int64_t n, float weight) { for (std::int64_t i = 0; i < n; ++i) total[i] += weight * x[i]; }
 LIMPID_CLONES void accumulate_block(float* total, const bfloat16* x, std::int64_t n, float weight) { for (std::int64_t i = 0; i < n; ++i) total[i] += weight * static_cast<float>(x[i]); }
@@ -110,6 +116,8 @@ void add(const void* a, const void* b, void* out, bool narrow, std::int64_t n) {
 void scale(const float* x, float* y, std::int64_t n, float factor) {
   in_blocks(n, [&](auto begin, auto end) { scale_block(x + begin, y + begin, end - begin, factor); });
 }
+
+float dot(const float* a, const float* b, std::int64_t n) { return dot_block(a, b, n); }
 
 void absolute(const float* x, float* y, std::int64_t n) {
   in_blocks(n, [&](auto begin, auto end) { absolute_block(x + begin, y + begin, end - begin); });

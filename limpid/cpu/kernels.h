@@ -19,6 +19,8 @@ void binary(Binary op, const float* a, const float* b, float* out, std::int64_t 
 /// out = a + b; out may be a.
 void add(const void* a, const void* b, void* out, bool narrow, std::int64_t n);
 void scale(const float* x, float* y, std::int64_t n, float factor);
+/// The sum of a[i] * b[i], in one thread.
+float dot(const float* a, const float* b, std::int64_t n);
 void absolute(const float* x, float* y, std::int64_t n);
 /// total += weight * x
 void accumulate(float* total, const void* x, bool narrow, std::int64_t n, float weight);

@@ -1,7 +1,10 @@
-// Max pooling and the classifier by oneDNN; global average pooling by own kernels, with f32 on the pooled side.
+// Max pooling and the classifier by oneDNN; one row of the classifier and global average pooling by own kernels, with f32 on the pooled side.
 #include <limpid/cpu/kernels.h>
 #include <limpid/cpu/lowering.h>
 #include <limpid/runtime/ops.h>
+#include <limpid/runtime/parallel.h>
+
+#include <algorithm>
 
 namespace limpid::cpu {
 
@@ -52,6 +55,58 @@ void lower_linear_backward(Lowering& l, const Node& n) {
   const auto pd = inner_product_backward(l.plain(dx), memory::desc(dims, memory::data_type::f32, memory::format_tag::any), l.plain(dy), user_scratchpad());
   l.add("linear_backward", pd, dnnl::inner_product_backward_data(pd),
         {{DNNL_ARG_DIFF_DST, l.use(dy, l.plain(dy))}, {DNNL_ARG_WEIGHTS, l.constant(n.inputs[1], dims, pd.weights_desc())}, {DNNL_ARG_DIFF_SRC, l.define(dx, l.plain(dx))}});
+}
+
+namespace {
+
+/// A constant in plain f32: in place where it is that already, else packed once for all programs.
+Operand plain_constant(Lowering& l, int id) {
+  const Tensor& t = l.graph().constant_tensor(id);
+  if (t.dtype() == DType::f32) return l.use_plain(id);
+  const memory::dims dims(t.shape().begin(), t.shape().end());
+  return l.constant(id, dims, memory::desc(dims, memory::data_type::f32, plain_tag(dims.size())));
+}
+
+/// The index that belongs to each row of value `id`, a value of the graph or a constant: its own, its sample's, or the one for all.
+auto index_of_row(const Lowering& l, int id, int index) {
+  const Rows own = l.graph().value(index).rows;
+  const bool in_sweep = l.in_sweep(id);
+  return [=, sweep = l.graph().sweep(), samples = l.options().batch](const void* indices, std::int64_t first_row, std::int64_t r) {
+    const std::int64_t row = own == Rows::one ? 0 : in_sweep ? std::min((first_row + r) / sweep, samples - 1) : r;  // a short last pass repeats its last row
+    return static_cast<const std::int64_t*>(indices)[row];
+  };
+}
+
+}  // namespace
+
+void lower_linear_row(Lowering& l, const Node& n) {
+  const int x = n.inputs[0], y = n.outputs[0], index = n.inputs[3];
+  if (!l.graph().is_constant(n.inputs[1])) return lower_by_reference(l, n);
+  const std::int64_t rows = l.rows(x), features = l.graph().value(x).shape[0];
+  const auto which = index_of_row(l, x, index);
+  l.add("linear_row",
+        [=](std::span<void* const> p, std::int64_t first_row, std::int64_t) {
+          const auto *in = static_cast<const float*>(p[0]), *weight = static_cast<const float*>(p[1]), *bias = static_cast<const float*>(p[2]);
+          parallel_for(rows, [&](std::int64_t r) {
+            const std::int64_t o = which(p[3], first_row, r);
+            static_cast<float*>(p[4])[r] = kernels::dot(in + r * features, weight + o * features, features) + (bias ? bias[o] : 0.f);
+          });
+        },
+        {l.use(x, l.plain(x)), plain_constant(l, n.inputs[1]), n.has_input(2) ? plain_constant(l, n.inputs[2]) : Operand{}, l.use_plain(index), l.define(y, l.plain(y))});
+}
+
+void lower_linear_row_backward(Lowering& l, const Node& n) {
+  const int dy = n.inputs[0], dx = n.outputs[0], index = n.inputs[2];
+  if (!l.graph().is_constant(n.inputs[1])) return lower_by_reference(l, n);
+  const std::int64_t rows = l.rows(dx), features = l.graph().value(dx).shape[0];
+  const auto which = index_of_row(l, dx, index);
+  l.add("linear_row_backward",
+        [=](std::span<void* const> p, std::int64_t first_row, std::int64_t) {
+          parallel_for(rows, [&](std::int64_t r) {
+            kernels::scale(static_cast<const float*>(p[1]) + which(p[2], first_row, r) * features, static_cast<float*>(p[3]) + r * features, features, static_cast<const float*>(p[0])[r]);
+          });
+        },
+        {l.use(dy, l.plain(dy)), plain_constant(l, n.inputs[1]), l.use_plain(index), l.define(dx, l.plain(dx))});
 }
 
 namespace {

@@ -27,6 +27,8 @@ Rule rule_for(const OpDef* op) {
                                                         {&ops::max_pool_backward, lower_max_pool_backward},
                                                         {&ops::linear, lower_linear},
                                                         {&ops::linear_backward, lower_linear_backward},
+                                                        {&ops::linear_row, lower_linear_row},
+                                                        {&ops::linear_row_backward, lower_linear_row_backward},
                                                         {&ops::activation, lower_activation},
                                                         {&ops::relu_mask, lower_relu_mask},
                                                         {&ops::activation_backward, lower_activation_backward},

@@ -156,6 +156,8 @@ void lower_max_pool(Lowering& l, const Node& n);
 void lower_max_pool_backward(Lowering& l, const Node& n);
 void lower_linear(Lowering& l, const Node& n);
 void lower_linear_backward(Lowering& l, const Node& n);
+void lower_linear_row(Lowering& l, const Node& n);
+void lower_linear_row_backward(Lowering& l, const Node& n);
 void lower_activation(Lowering& l, const Node& n);
 void lower_relu_mask(Lowering& l, const Node& n);
 void lower_activation_backward(Lowering& l, const Node& n);

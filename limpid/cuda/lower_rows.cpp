@@ -26,6 +26,21 @@ void lower_linear_backward(Lowering& l, const Node& n) {
         [=](Stream& stream, std::span<std::byte* const> p) { multiply(stream, product, as<const float>(p[0]), as<const float>(p[1]), as<float>(p[2])); });
 }
 
+/// One row of the matrix a row of the value: f32 in every precision, bound by the loads.
+void lower_linear_row(Lowering& l, const Node& n) {
+  const bool backward = n.op == &ops::linear_row_backward;
+  const int x = n.inputs[0], y = n.outputs[0], index = n.inputs[backward ? 2 : 3];
+  const bool swept = l.in_sweep(x) && !l.in_sweep(index);
+  const std::int64_t rows = l.rows(y), features = l.shape(n.inputs[1])[1], pitch = l.graph().value(index).rows == Rows::one ? 0 : 1;
+  const Operand in = l.use(x, l.plain()), weight = l.use(n.inputs[1], l.plain()), bias = !backward && n.has_input(2) ? l.use(n.inputs[2], l.plain()) : Operand{};
+  const Operand which = l.graph().is_constant(index) ? l.constant(index) : l.at(index);
+  l.add(n.op->name, {in, weight, bias, which, l.define(y, l.plain()), swept ? l.cursor() : Operand{}}, [=, sweep = l.sweep_rows()](Stream& stream, std::span<std::byte* const> p) mutable {
+    sweep.first_row = as<const std::int64_t>(p[5]);
+    const kernels::LinearRow w{as<const float>(p[1]), as<const float>(p[2]), as<const std::int64_t>(p[3]), pitch, features};
+    (backward ? kernels::linear_row_backward : kernels::linear_row)(stream, as<const float>(p[0]), w, as<float>(p[4]), rows, swept ? &sweep : nullptr);
+  });
+}
+
 void lower_softmax(Lowering& l, const Node& n) {
   const bool backward = n.op == &ops::softmax_backward;
   const int x = n.inputs[0];

@@ -29,6 +29,8 @@ Rule rule_for(const OpDef* op) {
                                                         {&ops::fill_like, lower_fill_like},
                                                         {&ops::linear, lower_linear},
                                                         {&ops::linear_backward, lower_linear_backward},
+                                                        {&ops::linear_row, lower_linear_row},
+                                                        {&ops::linear_row_backward, lower_linear_row},
                                                         {&ops::softmax, lower_softmax},
                                                         {&ops::softmax_backward, lower_softmax},
                                                         {&ops::reshape, lower_reshape},

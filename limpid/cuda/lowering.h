@@ -164,6 +164,7 @@ void lower_concat(Lowering& l, const Node& n);
 void lower_slice(Lowering& l, const Node& n);
 void lower_channels(Lowering& l, const Node& n);
 void lower_select(Lowering& l, const Node& n);
+void lower_linear_row(Lowering& l, const Node& n);
 void lower_sum(Lowering& l, const Node& n);
 void lower_interpolate(Lowering& l, const Node& n);
 void lower_channel_weighted_sum(Lowering& l, const Node& n);

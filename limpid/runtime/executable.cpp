@@ -196,7 +196,7 @@ std::shared_ptr<const Executable> CompileCache::get(const Graph& graph, std::spa
   text << graph.to_string() << "outputs";
   for (const Value& v : outputs) text << ' ' << v.id;
   text << '\n' << o.device << ' ' << name_of(o.precision) << ' ' << o.threads << ' ' << o.max_memory << ' ' << o.internal_batch_size << ' ' << o.passes.fold_batch_norm
-       << o.passes.hoist_linear << o.passes.fuse_convolution << o.passes.fuse_relu_backward << o.passes.keep_masks << o.passes.sum_before_linear << o.passes.crop_windows
+       << o.passes.closed_form << o.passes.hoist_linear << o.passes.fuse_convolution << o.passes.fuse_relu_backward << o.passes.keep_masks << o.passes.sum_before_linear << o.passes.crop_windows
        << o.passes.plan_memory;
   const std::string key = text.str();
   {

@@ -50,6 +50,8 @@ Value global_avg_pool(Value x);
 // linear.cpp
 /// x [F], weight [O,F], bias [O] or none -> [O].
 Value linear(Value x, Value weight, Value bias = {});
+/// Element index[row] of linear(x, weight, bias) alone -> []. Index: an `index` value of shape [].
+Value linear_row(Value x, Value weight, Value bias, Value index);
 /// Over the last axis.
 Value softmax(Value x);
 
@@ -97,7 +99,7 @@ Value channel_weighted_sum(Value weights, Value x);
 /// The op objects, for passes and backends.
 namespace ops {
 extern const OpDef input, constant, conv2d, conv2d_backward_data, batch_norm, batch_norm_backward, activation, relu_mask, activation_backward, add, sub, mul, scale, abs,
-    max_pool, max_pool_backward, avg_pool, avg_pool_backward, global_avg_pool, global_avg_pool_backward, linear, linear_backward, softmax, softmax_backward,
+    max_pool, max_pool_backward, avg_pool, avg_pool_backward, global_avg_pool, global_avg_pool_backward, linear, linear_backward, linear_row, linear_row_backward, softmax, softmax_backward,
     reshape, concat, slice, slice_backward, broadcast_channels, sum_channels, select, select_backward, sum, fill_like, interpolate, interpolate_backward,
     path_points, occlude_windows, ablate_features, patch, weighted_sum, collect, scatter_windows, scatter_features, channel_weighted_sum;
 /// Every op above, for tests that go over all of them.

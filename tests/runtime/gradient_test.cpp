@@ -42,6 +42,7 @@ const Case cases[] = {
     {"avg_pool_exclude_pad", {2, 7, 8}, [](Value x) { return avg_pool(x, {{3, 3}, {2, 2}, {1, 1}, false}); }},
     {"global_avg_pool", {5, 3, 4}, [](Value x) { return global_avg_pool(x); }},
     {"linear", {6}, [](Value x) { return linear(x, c(x, {4, 6}, 1), c(x, {4}, 2)); }},
+    {"linear_row", {6}, [](Value x) { return linear_row(x, c(x, {4, 6}, 1), c(x, {4}, 2), x.graph->constant(Tensor::full(Shape{}, 2, DType::i64))); }},
     {"softmax", {6}, [](Value x) { return softmax(x); }},
     {"reshape", {2, 3}, [](Value x) { return reshape(x, {6}); }},
     {"concat", {2, 3}, [](Value x) {

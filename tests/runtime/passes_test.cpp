@@ -103,7 +103,7 @@ struct PathSweep {
     std::vector<int> outputs{weighted_sum(y, weights).id};
     const Value sum = graph.handle(outputs[0]);
     CompileOptions off = on("reference", Precision::f64), hoist = off;
-    off.passes = {false, false, false, false, false, false, false, false};
+    off.passes = {false, false, false, false, false, false, false, false, false};
     hoist.passes = off.passes;
     hoist.passes.hoist_linear = true;
     EXPECT_LT(max_difference(run({sum}, inputs, off)[0], run({sum}, inputs, hoist)[0]), 1e-12);
@@ -182,6 +182,45 @@ TEST(KeepMasks, KeepsNothingForDeconvolution) {
     }
 }
 
+bool is_backward(const OpDef& op) { return op.name.ends_with("_backward") || op.name.ends_with("_backward_data"); }
+
+TEST(ClosedForm, LeavesGradCamAtTheLastBlockNoPassBack) {
+  Network n;
+  const Value last = n.graph.at("last");
+  std::vector<int> outputs{n.score.id, channel_weighted_sum(global_avg_pool(gradient(n.score, last)), last).id};
+  const auto graph = passes::run_all(n.graph, outputs, {}, DType::f64);
+  for (const Node& node : graph->nodes()) {
+    EXPECT_TRUE(!is_backward(*node.op) || node.op == &ops::linear_row_backward) << node.op->name;
+  }
+  EXPECT_EQ(count(*graph, ops::linear_row_backward), 1);  // a row of the weights
+  EXPECT_EQ(count(*graph, ops::global_avg_pool), 1);      // the network's own
+  EXPECT_EQ(count(*graph, ops::linear), 0);
+  EXPECT_EQ(count(*graph, ops::relu_mask), 0);
+}
+
+TEST(ClosedForm, KeepsLogitsThatSomethingElseReads) {
+  for (const bool output : {false, true}) {
+    Network n;
+    const Value logits = n.graph.handle(n.graph.producer(n.score.id).inputs[0]);
+    std::vector<int> outputs{n.score.id, n.slope.id, output ? logits.id : softmax(logits).id};
+    const auto graph = passes::closed_form(n.graph, outputs);
+    EXPECT_EQ(count(*graph, ops::linear), 1);
+    EXPECT_EQ(count(*graph, ops::select), 1);
+    EXPECT_EQ(count(*graph, ops::linear_row), 0);
+    EXPECT_EQ(count(*graph, ops::linear_backward), 0);  // the gradient does not need them
+    EXPECT_EQ(count(*graph, ops::linear_row_backward), 1);
+  }
+}
+
+TEST(ClosedForm, TakesARowForEachTarget) {
+  Network n;
+  const Value other = n.graph.input("other", Shape{}, Rows::batch, Kind::index), score = select(n.graph.handle(n.graph.producer(n.score.id).inputs[0]), other);
+  std::vector<int> outputs{n.score.id, score.id};
+  const auto graph = passes::closed_form(n.graph, outputs);
+  EXPECT_EQ(count(*graph, ops::linear), 0);
+  EXPECT_EQ(count(*graph, ops::linear_row), 2);
+}
+
 TEST(EliminateDead, KeepsInputsAndWhatOutputsNeed) {
   Network n;
   std::vector<int> only{n.score.id};
@@ -193,7 +232,7 @@ TEST(EliminateDead, KeepsInputsAndWhatOutputsNeed) {
 /// Every switch, by its place in PassOptions.
 constexpr bool PassOptions::*switches[] = {&PassOptions::fold_batch_norm,    &PassOptions::hoist_linear, &PassOptions::fuse_convolution,
                                            &PassOptions::fuse_relu_backward, &PassOptions::keep_masks,   &PassOptions::sum_before_linear,
-                                           &PassOptions::crop_windows,       &PassOptions::plan_memory};
+                                           &PassOptions::crop_windows,       &PassOptions::plan_memory,  &PassOptions::closed_form};
 constexpr int switch_count = static_cast<int>(std::size(switches));
 static_assert(sizeof(PassOptions) == switch_count, "a switch is missing in this list");
 
@@ -224,7 +263,8 @@ TEST_P(Switches, DoNotChangeTheAnswer) {
     const Value score = select(small_residual_network(x), target);
     CompileOptions o = on(place, place == "reference" ? Precision::f64 : Precision::f32);
     for (int i = 0; i < switch_count; ++i) o.passes.*switches[i] = (on_bits >> i & 1) != 0;
-    return run({integral, gradient(score, x, RuleBook::guided()), gradient(score, x, RuleBook::deconvolution()), scores},
+    const Value last = g.at("last"), map = channel_weighted_sum(global_avg_pool(gradient(score, last)), last);
+    return run({integral, gradient(score, x, RuleBook::guided()), gradient(score, x, RuleBook::deconvolution()), scores, map},
                {random_tensor({2, 3, 19, 16}, 3), random_tensor({2, 3, 19, 16}, 4), Tensor::from<std::int64_t>({2}, {2, 0}),
                 Tensor::from<double>({5}, {0.1, 0.3, 0.5, 0.7, 0.9}), Tensor::full({5}, 0.2, DType::f64)},
                o);

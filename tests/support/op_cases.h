@@ -263,6 +263,10 @@ inline std::vector<OpCase> shape_cases() {
   std::vector<OpCase> cases{
       unary("linear", {37}, [](Value x) { return linear(x, weights(x, {11, 37}), weights(x, {11}, 8)); }),
       unary("linear_no_bias", {64}, [](Value x) { return linear(x, weights(x, {10, 64})); }),
+      {"linear_row", {{{37}}, {Shape{}, Rows::batch, Kind::index, 11}}, [](std::span<const Value> v) { return linear_row(v[0], weights(v[0], {11, 37}), weights(v[0], {11}, 8), v[1]); }},
+      {"linear_row_no_bias", {{{64}}, {Shape{}, Rows::one, Kind::index, 10}}, [](std::span<const Value> v) { return linear_row(v[0], weights(v[0], {10, 64}), {}, v[1]); }},
+      {"linear_row_f16", {{{40}}, {Shape{}, Rows::batch, Kind::index, 5}},
+       [](std::span<const Value> v) { return linear_row(v[0], v[0].graph->constant(exact({5, 40}, 7).to(DType::f16)), v[0].graph->constant(exact({5}, 8).to(DType::f16)), v[1]); }},
       unary("softmax", {13}, [](Value x) { return softmax(scale(x, 3)); }),
       unary("reshape", {6, 5, 4}, [](Value x) { return reshape(x, {8, 15}); }),
       unary("reshape_behind_convolution", {4, 5, 4}, [](Value x) { return reshape(conv2d(x, weights(x, {18, 4, 3, 3})), {18 * 3 * 2}); }),
@@ -279,6 +283,8 @@ inline std::vector<OpCase> shape_cases() {
       {"select", {{{17}}, {Shape{}, Rows::batch, Kind::index, 17}}, [](std::span<const Value> v) { return select(v[0], v[1]); }},
       {"channel_weighted_sum", {{{19}}, {{19, 4, 5}}}, [](std::span<const Value> v) { return channel_weighted_sum(v[0], v[1]); }, false},
   };
+  for (OpCase& c : cases)
+    if (c.name.starts_with("linear_row")) c.bf16 = 4e-2;  // one number, of points rounded to bf16
   return cases;
 }
 

@@ -35,6 +35,7 @@ TEST(Explain, SeveralPicturesIntoAFolder) {
     EXPECT_EQ(entry["methods"][0]["method"], "integrated_gradients");
     EXPECT_EQ(entry["methods"][0]["delta"].size(), 1u);
     EXPECT_EQ(entry["methods"][1]["delta"].size(), 0u);
+    EXPECT_GT(entry["methods"][1]["peak_bytes"].get<std::int64_t>(), 1000);
     EXPECT_TRUE(std::filesystem::exists(entry["output"].get<std::string>()));
   }
   EXPECT_EQ(files_in(dir.path()), 2u);

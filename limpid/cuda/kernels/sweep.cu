@@ -151,6 +151,24 @@ __global__ void select_backward_kernel(const float* dy, const std::int64_t* inde
   dx[i] = i % size == index[index_row(r, rows) * index_pitch] ? dy[r] : 0.f;
 }
 
+/// One warp a row: lanes over the features, then a tree of shuffles.
+__global__ void linear_row_kernel(const float* x, LinearRow w, float* out, std::int64_t count, SweepRows rows) {
+  const std::int64_t r = thread_number() / 32;
+  if (r >= count) return;
+  const std::int64_t o = w.index[index_row(r, rows) * w.index_pitch];
+  float total = 0;
+  for (std::int64_t i = threadIdx.x % 32; i < w.features; i += 32) total += x[r * w.features + i] * w.weight[o * w.features + i];
+  for (int offset = 16; offset > 0; offset /= 2) total += __shfl_down_sync(0xffffffffu, total, static_cast<unsigned>(offset));
+  if (threadIdx.x % 32 == 0) out[r] = total + (w.bias ? w.bias[o] : 0.f);
+}
+
+__global__ void linear_row_backward_kernel(const float* dy, LinearRow w, float* dx, std::int64_t n, SweepRows rows) {
+  const std::int64_t i = thread_number();
+  if (i >= n) return;
+  const std::int64_t r = i / w.features;
+  dx[i] = dy[r] * w.weight[w.index[index_row(r, rows) * w.index_pitch] * w.features + i % w.features];
+}
+
 dim3 by_rows(std::int64_t items, const SweepRows& rows) {
   if (rows.chunk > 65535) fail(ErrorCode::invalid_argument, "cuda: a pass of ", rows.chunk, " sweep rows; 65535 are possible (internal_batch_size, --batch).");
   dim3 grid = blocks_for(items);
@@ -222,6 +240,14 @@ void select(Stream& stream, const float* x, const std::int64_t* index, std::int6
 
 void select_backward(Stream& stream, const float* dy, const std::int64_t* index, std::int64_t index_pitch, float* dx, std::int64_t count, std::int64_t size, const SweepRows* rows) {
   launch(select_backward_kernel, blocks_for(count * size), dim3(256), stream, dy, index, index_pitch, dx, count * size, size, rows ? *rows : SweepRows{});
+}
+
+void linear_row(Stream& stream, const float* x, const LinearRow& w, float* out, std::int64_t count, const SweepRows* rows) {
+  launch(linear_row_kernel, blocks_for(count * 32), dim3(256), stream, x, w, out, count, rows ? *rows : SweepRows{});
+}
+
+void linear_row_backward(Stream& stream, const float* dy, const LinearRow& w, float* dx, std::int64_t count, const SweepRows* rows) {
+  launch(linear_row_backward_kernel, blocks_for(count * w.features), dim3(256), stream, dy, w, dx, count * w.features, rows ? *rows : SweepRows{});
 }
 
 }  // namespace limpid::cuda::kernels

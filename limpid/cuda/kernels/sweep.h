@@ -83,4 +83,14 @@ void select(Stream& stream, const float* x, const std::int64_t* index, std::int6
 /// dx[r] = dy[r] at index, else 0.
 void select_backward(Stream& stream, const float* dy, const std::int64_t* index, std::int64_t index_pitch, float* dx, std::int64_t count, std::int64_t size, const SweepRows* rows);
 
+/// A matrix [.., features] of which each row of x takes the row that its index names; rows as for select.
+struct LinearRow {
+  const float *weight, *bias;  // bias: null for none
+  const std::int64_t* index;
+  std::int64_t index_pitch, features;
+};
+/// out[r] = dot(x[r], weight[index]) + bias[index], and dx[r] = dy[r] * weight[index].
+void linear_row(Stream& stream, const float* x, const LinearRow& w, float* out, std::int64_t count, const SweepRows* rows);
+void linear_row_backward(Stream& stream, const float* dy, const LinearRow& w, float* dx, std::int64_t count, const SweepRows* rows);
+
 }  // namespace limpid::cuda::kernels

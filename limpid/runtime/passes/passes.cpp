@@ -10,6 +10,7 @@ std::unique_ptr<Graph> eliminate_dead(const Graph& graph, std::vector<int>& outp
 std::unique_ptr<Graph> run_all(const Graph& graph, std::vector<int>& outputs, const PassOptions& options, DType dtype) {
   auto result = eliminate_dead(graph, outputs);
   if (options.fold_batch_norm) result = fold_batch_norm(*result, outputs, dtype);
+  if (options.closed_form) result = closed_form(*result, outputs);
   if (options.hoist_linear) result = hoist_linear(*result, outputs);  // before a ReLU sticks to the convolution
   if (options.fuse_convolution) result = fuse_convolution(*result, outputs);
   if (options.crop_windows) result = crop_windows(*result, outputs);

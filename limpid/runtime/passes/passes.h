@@ -6,6 +6,7 @@ namespace limpid {
 
 struct PassOptions {
   bool fold_batch_norm = true;     // batch norms behind a convolution become part of its weights, forward and backward
+  bool closed_form = true;         // of the classifier only the target's row is computed, and its gradient is a row of the weights
   bool hoist_linear = true;        // affine ops on the points of a path run on its two ends, once per sample
   bool fuse_convolution = true;    // convolution + addend + ReLU become one node
   bool fuse_relu_backward = true;  // the sum of two gradients is formed inside the ReLU's backward op, and that op where the last of them is made
@@ -21,6 +22,7 @@ namespace passes {
 std::unique_ptr<Graph> eliminate_dead(const Graph& graph, std::vector<int>& outputs);
 /// `dtype` (f32 or f64): what the folded weights are rounded to.
 std::unique_ptr<Graph> fold_batch_norm(const Graph& graph, std::vector<int>& outputs, DType dtype);
+std::unique_ptr<Graph> closed_form(const Graph& graph, std::vector<int>& outputs);
 std::unique_ptr<Graph> hoist_linear(const Graph& graph, std::vector<int>& outputs);
 std::unique_ptr<Graph> fuse_convolution(const Graph& graph, std::vector<int>& outputs);
 std::unique_ptr<Graph> fuse_relu_backward(const Graph& graph, std::vector<int>& outputs);
