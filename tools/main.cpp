@@ -81,18 +81,19 @@ int status_of(limpid::ErrorCode code) {
   return code == ErrorCode::invalid_argument || code == ErrorCode::not_found ? 2 : 1;
 }
 
-/// Threads that wait for the next parallel loop sleep instead of spinning: on a machine that others use as well, spinning takes the time that
-/// the busy ones need (measured: a default `explain` took 33 s instead of 9). OpenMP reads this before main, so the program starts over once.
-void wait_passively(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY")) return;
-  setenv("OMP_WAIT_POLICY", "passive", 1);
+/// Threads that wait for the next parallel loop spin for some microseconds only, then sleep: on a machine that others use as well, spinning takes the
+/// time that the busy ones need (measured: a default `explain` took 33 s instead of 9), while falling asleep at once costs a single picture's pass
+/// a third of its time. OpenMP (GCC's) reads this before main, so the program starts over once.
+void wait_briefly(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+  setenv("GOMP_SPINCOUNT", "1000", 1);
   execv("/proc/self/exe", argv);  // comes back only if it fails, which does no harm
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  wait_passively(argv);
+  wait_briefly(argv);
   prepare_streams();
   watch_interrupts();
   try {

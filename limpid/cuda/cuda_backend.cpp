@@ -223,7 +223,7 @@ class CudaBackend : public Backend {
   bool supports(Precision p) const override {
     return std::any_of(device_list().begin(), device_list().end(), [&](const auto& d) { return can(d, p); });
   }
-  std::int64_t preferred_chunk() const override { return 64; }
+  std::int64_t preferred_chunk(Precision) const override { return 64; }
   std::size_t default_budget() const override { return std::size_t{288} << 20; }
   std::unique_ptr<Program> lower(std::shared_ptr<const Graph> graph, const std::vector<int>& outputs, const LoweringOptions& options) const override {
     return std::make_unique<CudaProgram>(std::move(graph), outputs, options);

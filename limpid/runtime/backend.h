@@ -60,7 +60,7 @@ class Backend {
   virtual std::string why_none() const { return "No device was found."; }
   virtual bool supports(Precision precision) const = 0;
   /// Sweep rows beyond which larger chunks gain nothing.
-  virtual std::int64_t preferred_chunk() const = 0;
+  virtual std::int64_t preferred_chunk(Precision precision) const = 0;
   /// Bytes of an element of an `index` value that the graph computes (pool taps, ReLU masks), at most.
   virtual std::size_t index_bytes() const { return 1; }
   /// Bytes that a pass may take so that small rows (crops) come in more than preferred_chunk(), up to four times as many.

@@ -87,7 +87,7 @@ const Executable::Compiled& Executable::compiled(std::int64_t batch) const {
     const auto bytes = [&](std::int64_t chunk) { return estimate_bytes(*graph_, schedule_, batch, chunk, element, choice_.backend->index_bytes(), options_.passes.plan_memory); };
     std::int64_t chunk = options_.internal_batch_size;
     if (!chunk) {
-      const std::int64_t preferred = choice_.backend->preferred_chunk();
+      const std::int64_t preferred = choice_.backend->preferred_chunk(precision_);
       const auto row = static_cast<std::int64_t>(bytes(2 * preferred) - bytes(preferred)) / preferred;
       chunk = std::clamp(static_cast<std::int64_t>(choice_.backend->pass_bytes()) / std::max<std::int64_t>(row, 1), preferred, 4 * preferred);
     }

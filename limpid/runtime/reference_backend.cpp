@@ -102,7 +102,7 @@ class ReferenceBackend : public Backend {
     return {{"reference", "plain loops, the oracle of the others (slow)", "", memory, {Precision::f32, Precision::f64}}};
   }
   bool supports(Precision p) const override { return p == Precision::f32 || p == Precision::f64; }
-  std::int64_t preferred_chunk() const override { return 8; }
+  std::int64_t preferred_chunk(Precision) const override { return 8; }
   std::size_t index_bytes() const override { return 8; }
   std::size_t default_budget() const override { return std::size_t{2} << 30; }
   std::unique_ptr<Program> lower(std::shared_ptr<const Graph> graph, const std::vector<int>& outputs, const LoweringOptions& options) const override {

@@ -4,6 +4,7 @@
 #include <limpid/attribution/attribution.h>
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -19,7 +20,7 @@ namespace {
 constexpr double mebibyte = 1 << 20;
 // Beside the workspace: a run's inputs and results, graph and steps, what the allocator and the thread library keep, and weights in arrangements that the
 // first run did not need.
-constexpr double allowance = 4 * mebibyte;
+constexpr double allowance = 3 * mebibyte;
 
 /// A line of /proc/self/status in bytes: VmRSS now, VmHWM the most since `forget_peak`.
 double resident(const std::string& field) {
@@ -58,6 +59,7 @@ std::vector<Measured> measure(const Job& job, const std::vector<std::int64_t>& s
   CompileOptions options = on("cpu", Precision::f32);
   options.max_memory = budget;
   options.internal_batch_size = rows;
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);  // what was freed while weights were packed must not serve again
   const auto model = Model::load("random", "resnet18");
   const Explainer first(model, options);
   job(first, sizes.front());
@@ -92,7 +94,7 @@ std::vector<Measured> measure(const Job& job, const std::vector<std::int64_t>& s
 }
 
 const Tensor& picture() {
-  static const Tensor x = random_tensor({1, 3, 160, 160}, 5, -1, 1, DType::f32);
+  static const Tensor x = random_tensor({1, 3, 192, 192}, 5, -1, 1, DType::f32);
   return x;
 }
 
@@ -115,13 +117,14 @@ TEST_F(MemoryDeathTest, OfIntegratedGradientsIsFlatInSteps) {
 
 // limpid's own choice of rows, as many as the budget has room for.
 TEST_F(MemoryDeathTest, OfIntegratedGradientsKeepsWithinTheBudget) {
-  constexpr std::size_t budget = std::size_t{20} << 20;
+  constexpr std::size_t budget = std::size_t{24} << 20;
   EXPECT_EXIT(judge(measure(path, {50, 200}, budget, 0), budget, static_cast<double>(budget)), ::testing::ExitedWithCode(0), "");
 }
 
+// Windows in other places reach a little further or less far.
 TEST_F(MemoryDeathTest, OfOcclusionIsFlatInWindows) {
   constexpr std::size_t budget = std::size_t{512} << 20;
-  EXPECT_EXIT(judge(measure(windows, {16, 6}, budget, 25), budget, 0.05 * mebibyte), ::testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(judge(measure(windows, {16, 6}, budget, 25), budget, 1.5 * mebibyte), ::testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

@@ -77,6 +77,7 @@ TEST(CropsOfMasks, AnotherMaskHasItsOwnBoxes) {
 TEST(CropsOfMasks, MemoryDoesNotGrowWithTheWindows) {
   CompileOptions options;
   options.device = "cpu";
+  options.internal_batch_size = 36;
   const Explainer e(Model::load("resnet18_imagenette"), options);
   const Tensor x = picture(1, 96, 96);
   const auto peak = [&](std::int64_t stride) { return static_cast<double>(occlusion(e, x, {3, {3, 8, 8}, {3, stride, stride}}).peak_bytes); };

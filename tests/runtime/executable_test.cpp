@@ -110,7 +110,7 @@ TEST(Executable, KeepsToItsBudget) {
 
 TEST(Executable, MemoryDoesNotGrowWithTheSweep) {
   for (const char* device : {"reference", "cpu"}) {
-    Sweep small(80, 1), large(800, 1);  // passes of forty rows in both
+    Sweep small(100, 1), large(800, 1);  // passes of as many rows in both
     const auto a = compile(small.graph, small.outputs, on(device)), b = compile(large.graph, large.outputs, on(device));
     a->run(small.inputs);
     b->run(large.inputs);
