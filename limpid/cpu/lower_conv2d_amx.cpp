@@ -109,7 +109,7 @@ bool in_bf16(const Lowering& l) { return l.real() == memory::data_type::bf16; }
 }  // namespace
 
 bool on_amx() {
-  static const bool usable = dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_amx && amx::available();
+  static const bool usable = uses(dnnl::cpu_isa::avx512_core_amx) && amx::available();
   return usable;
 }
 

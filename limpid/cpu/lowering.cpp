@@ -105,10 +105,8 @@ memory::desc Lowering::plain(int id, memory::data_type type) const {
 
 memory::format_tag Lowering::working_tag(std::int64_t channels) const {
   using Tag = memory::format_tag;
-  static const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
-  const bool amx = isa == dnnl::cpu_isa::avx512_core_amx && real() == memory::data_type::bf16;
-  const bool wide = static_cast<int>(isa) >= static_cast<int>(dnnl::cpu_isa::avx512_core);
-  return channels < 8 ? Tag::nchw : amx ? Tag::nhwc : wide ? Tag::nChw16c : Tag::nChw8c;
+  const bool amx = uses(dnnl::cpu_isa::avx512_core_amx) && real() == memory::data_type::bf16;
+  return channels < 8 ? Tag::nchw : amx ? Tag::nhwc : uses(dnnl::cpu_isa::avx512_core) ? Tag::nChw16c : Tag::nChw8c;
 }
 
 std::int64_t Lowering::channel_block(std::int64_t channels) const {

@@ -17,6 +17,12 @@ struct Geometry {
 
 inline constexpr bool has_winograd = DNNL_VERSION_MAJOR < 3;
 
+/// Whether oneDNN uses the instructions `wanted` here. Its sets are bits; they are not in order (AVX2's VNNI comes behind AMX).
+inline bool uses(dnnl::cpu_isa wanted) {
+  static const auto effective = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  return (effective & static_cast<unsigned>(wanted)) == static_cast<unsigned>(wanted);
+}
+
 inline const dnnl::engine& engine() {
   static const dnnl::engine e(dnnl::engine::kind::cpu, 0);
   return e;
