@@ -92,8 +92,8 @@ class Product {
   void arrange(const float* w, float* to) const;
   /// Bytes of scratch memory for a worker.
   std::size_t scratch_bytes() const { return static_cast<std::size_t>((panel_ + 32) * pitch_ * 2); }
-  /// Share `worker` of `workers` of the outs.
-  void run(const float* x, std::int64_t rows, const bfloat16* weights, float* y, void* scratch, int worker, int workers) const;
+  /// Share `share` of `shares` of the outs.
+  void run(const float* x, std::int64_t rows, const bfloat16* weights, float* y, void* scratch, int share, int shares) const;
 
  private:
   std::int64_t channels_, outs_, pitch_, panel_;  // elements from row to row of a panel, its rows

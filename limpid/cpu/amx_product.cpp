@@ -18,7 +18,7 @@ void Product::arrange(const float* w, float* to) const {
 #pragma GCC push_options
 #pragma GCC target("amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")
 
-void Product::run(const float* x, std::int64_t rows, const bfloat16* weights, float* y, void* scratch, int worker, int workers) const {
+void Product::run(const float* x, std::int64_t rows, const bfloat16* weights, float* y, void* scratch, int share, int shares) const {
   const TileState tiles;
   alignas(64) float sums[2][block * block];
   int turn = 0;
@@ -30,7 +30,7 @@ void Product::run(const float* x, std::int64_t rows, const bfloat16* weights, fl
   for (std::int64_t first = 0; first < rows; first += panel_) {
     const std::int64_t count = std::min(panel_, rows - first);
     split_line(x + first * channels_, count, channels_, 16, channels_, panel, pitch_);
-    for (std::int64_t j = blocks * worker / workers; j < blocks * (worker + 1) / workers; ++j)
+    for (std::int64_t j = blocks * share / shares; j < blocks * (share + 1) / shares; ++j)
       for (std::int64_t m = 0; m < count; m += block)
         block_of<3>(finisher, sums[turn ^= 1], panel + m * pitch_, pitch_, std::min(block, count - m), weights + j * block * channels_ * 3, block * block * 3, {&all, 1}, channels_,
                     {(first + m) * outs_, 0, outs_, 1}, j * block);

@@ -7,6 +7,7 @@
 #include <limpid/runtime/parallel.h>
 
 #include <algorithm>
+#include <atomic>
 
 namespace limpid::cpu {
 namespace {
@@ -62,14 +63,17 @@ void multiply_on_tiles(Lowering& l, const Node& n, const winograd::Plan& plan, c
     for (std::int64_t k = 0; k < winograd::products; ++k) product.arrange(w.data<float>() + k * matrix, result.data<float>() + k * each);
     return result;
   });
-  const int workers = thread_count();
+  const int workers = thread_count(), shares = std::clamp((workers + 3) / 4, 1, static_cast<int>(plan.outs / 32));  // of a product's outs
   const auto own = static_cast<std::int64_t>(product.scratch_bytes());
   l.add(name,
         [=](std::span<void* const> m, std::int64_t, std::int64_t) {
+          std::atomic<std::int64_t> next{0};  // the large products come first, so that the workers end together
           parallel_for(workers, [&](std::int64_t worker) {
-            for (std::int64_t k = 0; k < winograd::products; ++k)
+            for (std::int64_t i = next++; i < winograd::products * shares; i = next++) {
+              const std::int64_t k = i / shares;
               product.run(static_cast<const float*>(m[0]) + plan.first[k] * plan.channels, plan.tiles[k], static_cast<const bfloat16*>(m[1]) + k * each,
-                          static_cast<float*>(m[2]) + plan.first[k] * plan.outs, static_cast<char*>(m[3]) + worker * own, static_cast<int>(worker), workers);
+                          static_cast<float*>(m[2]) + plan.first[k] * plan.outs, static_cast<char*>(m[3]) + worker * own, static_cast<int>(i % shares), shares);
+            }
           });
         },
         {spread, {line, -1, packed, {}}, sums, l.scratchpad(memory::desc({workers * own}, memory::data_type::u8, memory::format_tag::a))}, " winograd:amx_3xbf16");
