@@ -41,7 +41,7 @@ fuzz: dependencies
 	  LIMPID_FUZZ_KEEP=$(BUILD)/fuzz/found tests/fuzz/run.sh $(BUILD)/fuzz $$target $(RUNS) || exit 1; \
 	done
 
-# Google Benchmarks of ops, shortcuts and jobs, then the race against PyTorch + Captum, which makes a Python environment of 2 GB first. About 40 minutes on two cores.
+# Google Benchmarks of ops, shortcuts and jobs, then the race against PyTorch + Captum, which makes a Python environment of 2 GB first. More than an hour on two cores.
 # BENCH: a filter of the Google Benchmarks' names; RACE: options of bench/peers/race.py (a subset: RACE='--arch resnet18 --jobs ig,gradcam').
 BENCH ?= -efficientnet|batch:8|occlusion_15_8
 RACE ?= --precision f32,bf16 --batch 1
