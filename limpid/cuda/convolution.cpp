@@ -24,11 +24,11 @@ class CompositePlan : public ConvolutionPlan {
   CompositePlan(const ConvolutionPattern& whole, const ConvolutionPart& part, Plan library) : whole_(whole), part_(part), library_(std::move(library)) {}
 
   std::size_t workspace_bytes() const override { return library_->workspace_bytes(); }
-  DType bias_type() const override { return part_.library.bias ? library_->bias_type() : DType::f32; }
+  DType bias_type() const override { return part_.planned.bias ? library_->bias_type() : DType::f32; }
   std::string name() const override { return std::string(part_.name) + ": " + library_->name(); }
 
   void run(Stream& stream, const ConvolutionArguments& a) const override {
-    const ConvolutionPattern& done = part_.library;
+    const ConvolutionPattern& done = part_.planned;
     ConvolutionArguments library = a;
     if (!done.bias) library.bias = nullptr;
     if (!done.addend) library.addend = nullptr;
@@ -79,7 +79,7 @@ class DepthwisePlan : public ConvolutionPlan {
 };
 
 Plan compose(const ConvolutionPattern& whole, const ConvolutionPart& part, Plan library) {
-  if (!library || part.library == whole) return library;
+  if (!library || part.planned == whole) return library;
   return std::make_unique<CompositePlan>(whole, part, std::move(library));
 }
 
@@ -87,14 +87,14 @@ Plan compose(const ConvolutionPattern& whole, const ConvolutionPart& part, Plan 
 Plan way_by_name(int device, const ConvolutionPattern& pattern, const std::string& name) {
   if (name == DepthwisePlan::label) return kernels::takes_depthwise(pattern) ? std::make_unique<DepthwisePlan>(pattern) : nullptr;
   for (const ConvolutionPart& part : convolution_parts(pattern))
-    if (const std::string prefix = std::string(part.name) + ": "; !(part.library == pattern) && name.starts_with(prefix)) return compose(pattern, part, library_plan(device, part.library, name.substr(prefix.size())));
+    if (const std::string prefix = std::string(part.name) + ": "; !(part.planned == pattern) && name.starts_with(prefix)) return compose(pattern, part, library_plan(device, part.planned, name.substr(prefix.size())));
   return library_plan(device, pattern, name);
 }
 
 Plan first_way(int device, const ConvolutionPattern& pattern, bool deterministic) {
   if (kernels::takes_depthwise(pattern)) return std::make_unique<DepthwisePlan>(pattern);
   for (const ConvolutionPart& part : convolution_parts(pattern))
-    for (Plan& library : library_plans(device, part.library, deterministic, 1)) return compose(pattern, part, std::move(library));
+    for (Plan& library : library_plans(device, part.planned, deterministic, 1)) return compose(pattern, part, std::move(library));
   return nullptr;
 }
 
@@ -215,7 +215,7 @@ Plan fastest(int device, const ConvolutionPattern& pattern, std::vector<Plan>& c
 std::vector<ConvolutionPart> convolution_parts(const ConvolutionPattern& whole) {
   std::vector<ConvolutionPart> parts{{"whole", whole}};
   const auto add = [&](std::string_view name, const ConvolutionPattern& p) {
-    if (!(p == parts.back().library)) parts.push_back({name, p});
+    if (!(p == parts.back().planned)) parts.push_back({name, p});
   };
   ConvolutionPattern p = whole;
   p.mask = false;
@@ -232,7 +232,7 @@ std::vector<std::unique_ptr<ConvolutionPlan>> convolution_ways(int device, const
   std::vector<Plan> all;
   if (kernels::takes_depthwise(pattern)) all.push_back(std::make_unique<DepthwisePlan>(pattern));
   for (const ConvolutionPart& part : convolution_parts(pattern))
-    for (Plan& library : library_plans(device, part.library, deterministic, most_a_part)) all.push_back(compose(pattern, part, std::move(library)));
+    for (Plan& library : library_plans(device, part.planned, deterministic, most_a_part)) all.push_back(compose(pattern, part, std::move(library)));
   return all;
 }
 

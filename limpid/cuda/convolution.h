@@ -10,7 +10,7 @@ namespace limpid::cuda {
 /// How much of a pattern the library does; one own kernel does the rest.
 struct ConvolutionPart {
   std::string_view name;
-  ConvolutionPattern library;
+  ConvolutionPattern planned;
 };
 /// From "whole" to "sums" alone; parts that come to the same stand once.
 std::vector<ConvolutionPart> convolution_parts(const ConvolutionPattern& whole);

@@ -125,8 +125,8 @@ class Plans : public ::testing::Test {
         bool found = false;
         for (const ConvolutionPart& part : convolution_parts(p)) {
           // Whole fusions and those behind a gradient are compiled at run time; AFusionIsCompiled has examples, all of them take too long.
-          if (part.library.mask || (p.backward && part.library.addend)) continue;
-          const bool plan = !cudnn_plans(target, part.library, {.deterministic = true, .most = 1, .most_compiled = 0}).empty();
+          if (part.planned.mask || (p.backward && part.planned.addend)) continue;
+          const bool plan = !cudnn_plans(target, part.planned, {.deterministic = true, .most = 1, .most_compiled = 0}).empty();
           auto& [of, have] = served[std::string(p.backward ? "backward " : "forward ") + std::string(part.name) + (p.depthwise() ? ", depthwise" : "")];
           ++of;
           have += plan;
