@@ -2,9 +2,10 @@
 // Convolutions on AMX's bf16 tiles, sums in f32: the network's, forward and as gradients of the picture, with what follows them done before a sum is
 // rounded and leaves the registers. Pictures of bf16 with channels side by side (nhwc); or of f32 in blocks of 16 channels (nChw16c): a number is then
 // the sum of three bf16, and a product the sum of the six products of those that f32 can tell from zero (Henry, Tang & Heinecke 2019, "Leveraging the
-// bfloat16 artificial intelligence datatype for higher-precision computations"), as exact as f32 and twice as fast as its own arithmetic.
+// bfloat16 artificial intelligence datatype for higher-precision computations"), as exact as f32 and
+// 1.2 to 2.2 times as fast as its own arithmetic (one core, ResNets' shapes).
+#include <limpid/cpu/epilogue.h>
 #include <limpid/runtime/dtype.h>
-#include <limpid/runtime/functors.h>
 
 #include <span>
 #include <type_traits>
@@ -15,19 +16,6 @@ namespace limpid::cpu::amx {
 
 /// Whether processor and system let this process use bf16 tiles (the first call asks the system).
 bool available();
-
-/// What happens to a sum before it is rounded: + bias, + addend, then an activation or its reverse. Null: nothing.
-template <class T>
-struct Epilogue {
-  const float* bias = nullptr;
-  const T* addend = nullptr;           // may be y
-  Activation activation = Activation::none;
-  const T* unit = nullptr;             // the output of the activation whose backward rule is applied,
-  const std::uint8_t* mask = nullptr;  // or a bit an element: whether it is active
-  Activation unit_kind = Activation::relu;
-  ReluRule rule = ReluRule::plain;
-  std::uint8_t* active = nullptr;      // gets the mask of the result, a bit an element
-};
 
 struct Sizes { std::int64_t pictures, channels, in_rows, in_columns, outs, out_rows, out_columns; };
 

@@ -222,7 +222,7 @@ void lower_on_fine_grid(Lowering& l, const Node& n) {
 }  // namespace
 
 void lower_conv2d(Lowering& l, const Node& n) {
-  if (lower_conv2d_by_winograd(l, n) || lower_conv2d_on_tiles(l, n)) return;
+  if (lower_by_winograd(l, n) || lower_on_tiles(l, n)) return;
   const auto& a = n.as<Conv2dAttributes>();
   const auto dims = weight_dims(l.graph().value(n.inputs[1]).shape, a.groups);
   const auto input = [&](int i) { return n.has_input(i) ? n.inputs[static_cast<std::size_t>(i)] : -1; };
@@ -231,7 +231,7 @@ void lower_conv2d(Lowering& l, const Node& n) {
 }
 
 void lower_conv2d_backward_data(Lowering& l, const Node& n) {
-  if (lower_conv2d_backward_data_by_winograd(l, n) || lower_conv2d_backward_data_on_tiles(l, n)) return;
+  if (lower_by_winograd(l, n) || lower_on_tiles(l, n)) return;
   const auto& a = n.as<Conv2dAttributes>();
   const int dy = n.inputs[0], dx = n.outputs[0];
   const Shape& w = l.graph().value(n.inputs[1]).shape;

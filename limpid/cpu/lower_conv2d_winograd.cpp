@@ -1,7 +1,7 @@
-// 3x3 convolutions in f32 by own Winograd transforms around oneDNN's batched matrix product, forward and as gradients: where oneDNN has no Winograd
+// 3x3 convolutions in f32 by own Winograd transforms around matrix products, AMX's or oneDNN's, forward and as gradients: where oneDNN has no Winograd
 // (3.x), and at few points, where all pictures' tiles together fill the registers better.
 #include <limpid/cpu/amx.h>
-#include <limpid/cpu/lowering.h>
+#include <limpid/cpu/ending.h>
 #include <limpid/cpu/winograd.h>
 #include <limpid/runtime/ops.h>
 #include <limpid/runtime/parallel.h>
@@ -12,9 +12,10 @@
 namespace limpid::cpu {
 namespace {
 
-/// Processor time for 50 rows on one core with AVX-512, ms, direct / oneDNN 2.6's Winograd / this: 512 channels at 7x7 47 / 23 / 23 (oneDNN's with two
-/// threads hardly faster than direct), 256 at 14x14 53 / 37 / 31, 128 at 28x28 54 / 22 / 31, 64 at 56x56 52 / 27 / 58: there the spread tiles leave the
-/// cache. `image`: the value whose extent both sides have. Only sweeps use it: the packed weights are four times as large.
+/// Processor time for 50 rows on one core with AVX-512 and AMX, ms, by this with AMX's products / with oneDNN's / by the tiles without Winograd: 512 channels
+/// at 7x7 36 / 36 / 38 (ten rows a pass), 256 at 14x14 21 / 25 / 27. With oneDNN's products, 128 at 28x28 takes 28 against 26 of oneDNN 2.6's own Winograd,
+/// 64 at 56x56 37 against 29: there the spread tiles leave the cache. `image`: the value whose extent both sides have. Only sweeps use it: the packed
+/// weights are four times as large.
 bool pays(const Lowering& l, const Node& n, int image) {
   if (l.options().precision != Precision::f32 || !l.in_sweep(image)) return false;
   const auto& a = n.as<Conv2dAttributes>();
@@ -24,8 +25,6 @@ bool pays(const Lowering& l, const Node& n, int image) {
   const std::int64_t least = std::min(x[1], x[2]), most = std::max(x[1], x[2]);
   return least >= 5 && most < (has_winograd ? 28 : 60) && std::min(w[0], w[1]) >= (has_winograd ? 128 : 64);
 }
-
-struct Parts { int picture, result, bias = -1, addend = -1; Activation activation = Activation::none; const Node *unit = nullptr, *mask = nullptr; };
 
 memory::desc matrices(std::int64_t count, std::int64_t rows, std::int64_t columns, memory::format_tag tag = memory::format_tag::abc) {
   return {{count, rows, columns}, memory::data_type::f32, tag};
@@ -79,68 +78,30 @@ void multiply_on_tiles(Lowering& l, const Node& n, const winograd::Plan& plan, c
         {spread, {line, -1, packed, {}}, sums, l.scratchpad(memory::desc({workers * own}, memory::data_type::u8, memory::format_tag::a))}, " winograd:amx_3xbf16");
 }
 
-void add_winograd(Lowering& l, const Node& n, const Parts& p, bool turned, std::string_view name) {
-  const auto in = l.dims(p.picture), out = l.dims(p.result);
+}  // namespace
+
+bool lower_by_winograd(Lowering& l, const Node& n) {
+  const bool turned = n.op != &ops::conv2d;
+  if (!pays(l, n, turned ? n.outputs[0] : n.inputs[0])) return false;
+  const int picture = n.inputs[0];
+  const std::string_view name = n.op->name;
+  const auto in = l.dims(picture), out = l.dims(n.outputs[0]);
   const auto& a = n.as<Conv2dAttributes>();
   const auto zeros = [&](const Axis& axis) { return turned ? 2 - axis.begin : axis.begin; };
   const winograd::Plan plan(in[0], in[1], in[2], in[3], out[1], out[2], out[3], zeros(a.rows), zeros(a.columns));
+  const Ending ending(l, n);
   const Operand spread = l.scratchpad(matrices(1, plan.all_tiles, in[1])), sums = l.scratchpad(matrices(1, plan.all_tiles, out[1]));
   l.add(name, [plan](std::span<void* const> m, std::int64_t, std::int64_t) { winograd::spread(static_cast<const float*>(m[0]), static_cast<float*>(m[1]), plan); },
-        {l.use(p.picture, l.working(p.picture)), spread}, " winograd:spread");
+        {l.use(picture, l.working(picture)), spread}, " winograd:spread");
   (on_amx() ? multiply_on_tiles : multiply)(l, n, plan, spread, sums, turned, name);
 
-  // The picture is spread by now: its buffer may be the addend's too.
-  const memory::desc desc = l.working(p.result);
-  Operand addend;
-  if (p.addend >= 0 && l.at(p.addend).desc == desc && l.take_over(p.result, p.addend)) {
-    addend = l.at(p.result);
-  } else {
-    if (p.addend >= 0) addend = l.use(p.addend, desc);
-    l.define(p.result, desc);
-  }
-  const Operand bias = p.bias >= 0 ? l.constant(p.bias, {out[1]}, memory::desc({out[1]}, memory::data_type::f32, memory::format_tag::a)) : Operand{};
-  const ActivationAttributes rule = p.unit ? p.unit->as<ActivationAttributes>() : ActivationAttributes{};
-  const bool masked = p.unit && l.graph().value(p.unit->inputs[0]).kind == Kind::index;
+  std::vector<Operand> operands{sums};
+  for (Operand& o : ending.operands(l, -1)) operands.push_back(std::move(o));  // the picture is spread by now: its buffer may be the addend's too
   l.add(name,
-        [plan, rule, masked, activation = p.activation](std::span<void* const> m, std::int64_t, std::int64_t) {
-          winograd::Epilogue e;
-          e.bias = static_cast<const float*>(m[2]);
-          e.addend = static_cast<const float*>(m[3]);
-          e.activation = activation;
-          if (masked) e.mask = static_cast<const std::uint8_t*>(m[4]);
-          else e.unit = static_cast<const float*>(m[4]);
-          e.unit_kind = rule.activation;
-          e.rule = rule.rule;
-          e.active = static_cast<std::uint8_t*>(m[5]);
-          winograd::gather(static_cast<const float*>(m[0]), static_cast<float*>(m[1]), plan, e);
+        [plan, binding = ending.binding(l)](std::span<void* const> m, std::int64_t, std::int64_t) {
+          winograd::gather(static_cast<const float*>(m[0]), static_cast<float*>(m[1]), plan, binding.operator()<float>(m.subspan(1)));
         },
-        {sums, l.at(p.result), bias, addend, p.unit ? l.at(p.unit->inputs[0]) : Operand{}, p.mask ? define_mask(l, p.result, *p.mask) : Operand{}}, " winograd:gather");
-}
-
-}  // namespace
-
-bool lower_conv2d_by_winograd(Lowering& l, const Node& n) {
-  if (!pays(l, n, n.inputs[0])) return false;
-  const auto input = [&](int i) { return n.has_input(i) ? n.inputs[static_cast<std::size_t>(i)] : -1; };
-  Parts p{n.inputs[0], n.outputs[0], input(2), input(3), n.as<Conv2dAttributes>().activation};
-  p.mask = l.next_mask(p.result, p.activation);
-  if (p.mask) l.fuse(*p.mask);
-  add_winograd(l, n, p, false, "conv2d");
-  return true;
-}
-
-bool lower_conv2d_backward_data_by_winograd(Lowering& l, const Node& n) {
-  const int dy = n.inputs[0], dx = n.outputs[0];
-  if (!pays(l, n, dx)) return false;
-  Parts p{dy, dx};
-  p.unit = l.next_backward(dx);
-  if (p.unit && l.at(p.unit->inputs[0]).desc != l.working(dx)) p.unit = nullptr;  // its mask lies in another order
-  if (p.unit) {
-    l.fuse(*p.unit);
-    p.result = p.unit->outputs[0];
-    if (p.unit->has_input(2)) p.addend = p.unit->inputs[1] == dx ? p.unit->inputs[2] : p.unit->inputs[1];
-  }
-  add_winograd(l, n, p, true, "conv2d_backward_data");
+        std::move(operands), " winograd:gather");
   return true;
 }
 

@@ -142,12 +142,10 @@ inline Operand define_mask(Lowering& l, int y, const Node& mask) {
 
 /// Whether own kernels may use AMX: the processor has it and oneDNN is not told to do without (ONEDNN_MAX_CPU_ISA).
 bool on_amx();
-/// By own kernels for AMX; false where they do not apply.
-bool lower_conv2d_on_tiles(Lowering& l, const Node& n);
-bool lower_conv2d_backward_data_on_tiles(Lowering& l, const Node& n);
-/// By own Winograd transforms; false where they do not apply or do not pay.
-bool lower_conv2d_by_winograd(Lowering& l, const Node& n);
-bool lower_conv2d_backward_data_by_winograd(Lowering& l, const Node& n);
+/// A conv2d or conv2d_backward_data by own kernels for AMX; false where they do not apply.
+bool lower_on_tiles(Lowering& l, const Node& n);
+/// The same by own Winograd transforms; false where they do not apply or do not pay.
+bool lower_by_winograd(Lowering& l, const Node& n);
 
 // Each lowers a node of the op in its name.
 void lower_conv2d(Lowering& l, const Node& n);

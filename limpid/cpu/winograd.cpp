@@ -79,13 +79,11 @@ inline __attribute__((always_inline)) void for_size(std::int64_t rows, std::int6
   }
 }
 
-constexpr std::int64_t number(std::int64_t i, std::int64_t j) { return i < j ? j * j + j + i : i * i + j + (i == j ? i : 0); }
-
 /// Where the tiles of a row of them lie in each product, and how far apart the products' rows are.
 struct TileRow {
   TileRow(const Plan& p, std::int64_t picture, std::int64_t row) {
     for (std::int64_t i = 0; i < 6; ++i)
-      for (std::int64_t j = 0; j < 6; ++j) first[i * 6 + j] = p.first[number(i, j)] + (picture * p.down.using_point(i) + row) * p.across.using_point(j);
+      for (std::int64_t j = 0; j < 6; ++j) first[i * 6 + j] = p.first[product_of(i, j)] + (picture * p.down.using_point(i) + row) * p.across.using_point(j);
   }
   std::int64_t first[36];  // by points, of tile 0
 };
@@ -115,7 +113,7 @@ LIMPID_CLONES void spread_row(const float* x, float* to, const Plan& p, const Ti
 using Lanes = std::int32_t __attribute__((vector_size(width * sizeof(std::int32_t))));
 constexpr Lanes lane_bits = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
 
-inline __attribute__((always_inline)) void finish(Vector v, std::int64_t at, const Vector& bias, float* y, const Epilogue& e) {
+inline __attribute__((always_inline)) void finish(Vector v, std::int64_t at, const Vector& bias, float* y, const Epilogue<float>& e) {
   const Vector zero{};
   Vector other;
   v += bias;
@@ -150,7 +148,7 @@ inline __attribute__((always_inline)) void finish(Vector v, std::int64_t at, con
   }
 }
 
-LIMPID_CLONES void gather_row(const float* from, float* y, const Plan& p, const TileRow& at, std::int64_t row, std::int64_t plane, std::int64_t out, const Epilogue& e) {
+LIMPID_CLONES void gather_row(const float* from, float* y, const Plan& p, const TileRow& at, std::int64_t row, std::int64_t plane, std::int64_t out, const Epilogue<float>& e) {
   const std::int64_t top = p.down.begin(row);
   Vector bias{};
   if (e.bias) load(bias, e.bias + out);
@@ -174,12 +172,10 @@ LIMPID_CLONES void gather_row(const float* from, float* y, const Plan& p, const 
 
 Tiles::Tiles(std::int64_t n) : extent(n), count((n + 3) / 4), size(std::max<std::int64_t>((n + count - 1) / count, 2)), large(std::min(count, n - count * (size - 1))) {}
 
-std::int64_t product_of(std::int64_t row_point, std::int64_t column_point) { return number(row_point, column_point); }
-
 Plan::Plan(std::int64_t n, std::int64_t in, std::int64_t rows, std::int64_t columns, std::int64_t out, std::int64_t out_rows, std::int64_t out_columns, std::int64_t above, std::int64_t before)
     : pictures(n), channels(in), in_rows(rows), in_columns(columns), outs(out), row_begin(above), column_begin(before), down(out_rows), across(out_columns) {
   for (std::int64_t i = 0; i < 6; ++i)
-    for (std::int64_t j = 0; j < 6; ++j) tiles[number(i, j)] = n * down.using_point(i) * across.using_point(j);
+    for (std::int64_t j = 0; j < 6; ++j) tiles[product_of(i, j)] = n * down.using_point(i) * across.using_point(j);
   all_tiles = 0;
   for (std::int64_t k = 0; k < products; ++k) {
     first[k] = all_tiles;
@@ -207,7 +203,7 @@ Tensor weights(const Tensor& w, bool turned) {
         }
       for (int i = 0; i < 6; ++i)
         for (int j = 0; j < 6; ++j)
-          to[(number(i, j) * channels + c) * outs + o] = static_cast<float>(half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2]);
+          to[(product_of(i, j) * channels + c) * outs + o] = static_cast<float>(half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2]);
     }
   });
   return result;
@@ -221,7 +217,7 @@ void spread(const float* x, float* to, const Plan& p) {
   });
 }
 
-void gather(const float* from, float* y, const Plan& p, const Epilogue& e) {
+void gather(const float* from, float* y, const Plan& p, const Epilogue<float>& e) {
   const std::int64_t blocks = p.outs / width;
   parallel_for(p.pictures * p.down.count * blocks, [&](std::int64_t item) {
     const std::int64_t block = item % blocks, row = item / blocks % p.down.count, picture = item / blocks / p.down.count;

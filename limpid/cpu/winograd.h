@@ -4,7 +4,7 @@
 //
 // An extent is cut into tiles of two neighbouring sizes (7 into 4 and 3), so that none reaches over the border. Smaller tiles use the first of the six
 // points 0, 1, -1, infinity, 2, -2 of the largest and the same transformed weights; only the tiles that use a pair of points have a row in its product.
-#include <limpid/runtime/functors.h>
+#include <limpid/cpu/epilogue.h>
 #include <limpid/runtime/tensor.h>
 
 #include <vector>
@@ -22,7 +22,7 @@ struct Tiles {
 };
 
 /// The products are numbered so that those of smaller tiles come first: 0 of points (0, 0); for each further point p (p, 0..p-1), (0..p-1, p), (p, p).
-std::int64_t product_of(std::int64_t row_point, std::int64_t column_point);
+constexpr std::int64_t product_of(std::int64_t i, std::int64_t j) { return i < j ? j * j + j + i : i * i + j + (i == j ? i : 0); }
 constexpr std::int64_t products = 36;
 
 /// A convolution, or a gradient as one: `row_begin` and `column_begin` zeros before the picture, as many behind it as the results reach.
@@ -44,18 +44,7 @@ Tensor weights(const Tensor& w, bool turned);
 /// x -> for each product [its tiles, channels]
 void spread(const float* x, float* to, const Plan& plan);
 
-/// What follows a sum: + bias, + addend, then an activation or its reverse. Null: nothing.
-struct Epilogue {
-  const float* bias = nullptr;
-  const float* addend = nullptr;       // may be y
-  Activation activation = Activation::none;
-  const float* unit = nullptr;         // the output of the activation whose backward rule is applied,
-  const std::uint8_t* mask = nullptr;  // or a bit an element: whether it is active
-  Activation unit_kind = Activation::relu;
-  ReluRule rule = ReluRule::plain;
-  std::uint8_t* active = nullptr;      // gets the mask of the result, a bit an element
-};
 /// for each product [its tiles, outs] -> y
-void gather(const float* from, float* y, const Plan& plan, const Epilogue& epilogue);
+void gather(const float* from, float* y, const Plan& plan, const Epilogue<float>& epilogue);
 
 }  // namespace limpid::cpu::winograd
