@@ -64,8 +64,7 @@ Convolution<T>::Convolution(const Sizes& sizes, const Axis& rows, const Axis& co
       parts_.push_back(std::move(part));
     }
   copies_ = parts_.size() != 1 || parts_[0].taps.size() != 1 || in_row_stride_ > 1 || in_column_stride_ > 1 || before_ > 0 || plane_columns_ != s_.in_columns || s_.out_rows != s_.in_rows;
-  pitch_ = parts * s_.channels;
-  if ((copies_ || parts > 1) && pitch_ >= 128 && pitch_ % 64 == 0) pitch_ += 32;  // an odd number of lines: else all points would lie in a few sets of the cache
+  pitch_ = copies_ || parts > 1 ? pitch_for(parts * s_.channels) : s_.channels;
   const std::int64_t share = divide_up(s_.pictures, workers_), picture_bytes = 2 * plane_points(1) * pitch_;
   // Many weights: each worker keeps some of the outs, for all pictures. So too when pictures do not deal evenly.
   by_outs_ = count * 2 * parts > cache || share * workers_ * 4 > s_.pictures * 5;
@@ -75,7 +74,7 @@ Convolution<T>::Convolution(const Sizes& sizes, const Axis& rows, const Axis& co
   if (one_line_) above_ = down.before, plane_rows_ += down.before + down.after;
   const std::int64_t blocks = by_outs_ ? divide_up(s_.outs / block, workers_) : s_.outs / block;
   together_ = blocks * block * s_.channels * most_taps * 2 * parts <= cache / 2 ? blocks : 1;
-  panel_ = parts == 1 ? 512 : std::clamp<std::int64_t>(cache * 3 / 4 / pitch_ / block * block, block, 512);
+  panel_ = parts == 1 ? 512 : panel_for(pitch_);
 }
 
 template <class T>

@@ -14,6 +14,10 @@
 
 namespace limpid::cpu::amx {
 
+/// bf16 numbers that a T is the sum of.
+template <class T>
+inline constexpr int parts_of = std::is_same_v<T, float> ? 3 : 1;
+
 /// Whether processor and system let this process use bf16 tiles (the first call asks the system).
 bool available();
 
@@ -27,11 +31,7 @@ struct Sizes { std::int64_t pictures, channels, in_rows, in_columns, outs, out_r
 template <class T>
 class Convolution {
  public:
-  /// bf16 numbers that a T is the sum of.
-  static constexpr int parts = std::is_same_v<T, float> ? 3 : 1;
-  /// Bytes of L2 that a worker may count on.
-  static constexpr std::int64_t cache = 1 << 20;
-
+  static constexpr int parts = parts_of<T>;
   /// y = conv(x, w): w [outs, channels, kh, kw]; both channel counts multiples of 32, here and below.
   static Convolution forward(const Sizes& sizes, const Axis& rows, const Axis& columns, int workers) { return {sizes, rows, columns, false, workers}; }
   /// dx of a convolution by w [channels, outs, kh, kw]: x of this one is dy, channels of dy in, channels of dx out.
@@ -75,7 +75,7 @@ class Convolution {
 class Product {
  public:
   Product(std::int64_t channels, std::int64_t outs);
-  std::int64_t weight_count() const { return 3 * channels_ * outs_; }
+  std::int64_t weight_count() const { return parts_of<float> * channels_ * outs_; }
   /// w in the order in which the tiles are read.
   void arrange(const float* w, float* to) const;
   /// Bytes of scratch memory for a worker.

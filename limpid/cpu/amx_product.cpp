@@ -3,14 +3,16 @@
 
 namespace limpid::cpu::amx {
 
+static constexpr int parts = parts_of<float>;
+
 Product::Product(std::int64_t channels, std::int64_t outs)
-    : channels_(channels), outs_(outs), pitch_(3 * channels + (channels % 64 ? 0 : 32)), panel_(std::clamp<std::int64_t>((std::int64_t{3} << 18) / pitch_ / block * block, block, 512)) {}
+    : channels_(channels), outs_(outs), pitch_(pitch_for(parts * channels)), panel_(panel_for(pitch_)) {}
 
 void Product::arrange(const float* w, float* to) const {
   parallel_for(outs_ / block, [&](std::int64_t j) {
-    float* at = to + j * block * channels_ * 3;
+    float* at = to + j * block * channels_ * parts;
     for (std::int64_t c = 0; c < channels_; c += block)
-      for (int part = 0; part < 3; ++part) at = arrange_tiles<3>(at, part, [&](std::int64_t k, std::int64_t n) { return w[(c + k) * outs_ + j * block + n]; });
+      for (int part = 0; part < parts; ++part) at = arrange_tiles<parts>(at, part, [&](std::int64_t k, std::int64_t n) { return w[(c + k) * outs_ + j * block + n]; });
   });
 }
 
@@ -32,7 +34,7 @@ void Product::run(const float* x, std::int64_t rows, const bfloat16* weights, fl
     split_line(x + first * channels_, count, channels_, 16, channels_, panel, pitch_);
     for (std::int64_t j = blocks * share / shares; j < blocks * (share + 1) / shares; ++j)
       for (std::int64_t m = 0; m < count; m += block)
-        block_of<3>(finisher, sums[turn ^= 1], panel + m * pitch_, pitch_, std::min(block, count - m), weights + j * block * channels_ * 3, block * block * 3, {&all, 1}, channels_,
+        block_of<parts>(finisher, sums[turn ^= 1], panel + m * pitch_, pitch_, std::min(block, count - m), weights + j * block * channels_ * parts, block * block * parts, {&all, 1}, channels_,
                     {(first + m) * outs_, 0, outs_, 1}, j * block);
   }
   finisher.rest();

@@ -2,6 +2,7 @@
 // What the AMX kernels are made of: blocks of 32 by 32 sums in the tiles, and what follows a sum. For the sources that hold the kernels; what calls
 // it must be compiled for the same instructions. LIMPID_AMX is not defined where the compiler or the processor's kind lacks it.
 #include <limpid/cpu/amx.h>
+#include <limpid/cpu/avx512.h>
 
 #include <algorithm>
 #include <cstring>
@@ -10,6 +11,14 @@
 namespace limpid::cpu::amx {
 
 constexpr std::int64_t block = 32;  // points and outs that a worker sums at a time, channels of a tile: two tiles by two
+
+/// Bytes of L2 that a worker may count on.
+constexpr std::int64_t cache = 1 << 20;
+
+/// Elements from point to point of a copy: an odd number of lines where there are several, else all points would lie in a few sets of the cache.
+constexpr std::int64_t pitch_for(std::int64_t elements) { return elements >= 128 && elements % 64 == 0 ? elements + 32 : elements; }
+/// Points that are split at a time, so that they stay in L2 for all outs.
+constexpr std::int64_t panel_for(std::int64_t pitch) { return std::clamp<std::int64_t>(cache * 3 / 4 / pitch / block * block, block, 512); }
 
 inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -116,12 +125,10 @@ template <int parts, bool both, class Between>
   }
 }
 
-inline __m512 widen(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
-
 /// 32 numbers rounded to bf16; they become what that leaves (nothing, of what is not finite).
 inline __m512i split(__m512& low, __m512& high) {
   const auto rounded = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
-  const __m512 a = widen(_mm512_castsi512_si256(rounded)), b = widen(_mm512_extracti64x4_epi64(rounded, 1));
+  const __m512 a = kernels::widen(_mm512_castsi512_si256(rounded)), b = kernels::widen(_mm512_extracti64x4_epi64(rounded, 1));
   constexpr int not_finite = 0x99;
   low = _mm512_maskz_sub_ps(static_cast<__mmask16>(~_mm512_fpclass_ps_mask(a, not_finite)), low, a);
   high = _mm512_maskz_sub_ps(static_cast<__mmask16>(~_mm512_fpclass_ps_mask(b, not_finite)), high, b);
@@ -197,9 +204,7 @@ class Finisher {
   }
 
  private:
-  static constexpr int parts = std::is_same_v<T, float> ? 3 : 1;
-  static __m512 load(const bfloat16* from) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))); }
-  static __m512 load(const float* from) { return _mm512_loadu_ps(from); }
+  static constexpr int parts = parts_of<T>;
   [[gnu::always_inline]] void point(const float* sums, std::int64_t at) const {
     const __m512 low = finish(sums, at, bias_[0]), high = finish(sums + 16, at + out_step_, bias_[1]);
     if constexpr (parts == 1) {
@@ -225,7 +230,7 @@ class Finisher {
   [[gnu::always_inline]] __m512 finish(const float* sums, std::int64_t at, __m512 bias) const {
     const __m512 zero = _mm512_setzero_ps(), six = _mm512_set1_ps(6);
     __m512 v = _mm512_add_ps(_mm512_load_ps(sums), bias);
-    if (e_.addend) v = _mm512_add_ps(v, load(e_.addend + at));
+    if (e_.addend) v = _mm512_add_ps(v, kernels::load16(e_.addend + at));
     if (e_.activation != Activation::none) v = _mm512_max_ps(zero, v);  // of a NaN and zero, the second: a NaN stays
     if (e_.activation == Activation::relu6) v = _mm512_min_ps(six, v);
     if (!e_.unit && !e_.mask) return v;
@@ -233,7 +238,7 @@ class Finisher {
     if (e_.rule != ReluRule::deconvolution && e_.mask) {
       pass = *reinterpret_cast<const std::uint16_t*>(e_.mask + at / 8);
     } else if (e_.rule != ReluRule::deconvolution) {
-      const __m512 unit = load(e_.unit + at);
+      const __m512 unit = kernels::load16(e_.unit + at);
       pass = _mm512_cmp_ps_mask(unit, zero, _CMP_GT_OQ);
       if (e_.unit_kind == Activation::relu6) pass = _mm512_mask_cmp_ps_mask(pass, unit, six, _CMP_LT_OQ);
     }

@@ -18,10 +18,10 @@ inline bool has_avx512() {
   return has;
 }
 
+/// 16 bf16 as f32.
+LIMPID_AVX512 inline __m512 widen(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
 LIMPID_AVX512 inline __m512 load16(const float* p) { return _mm512_loadu_ps(p); }
-LIMPID_AVX512 inline __m512 load16(const bfloat16* p) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
-}
+LIMPID_AVX512 inline __m512 load16(const bfloat16* p) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
 LIMPID_AVX512 inline void store16(float* p, __m512 v) { _mm512_storeu_ps(p, v); }
 LIMPID_AVX512 inline void store16(bfloat16* p, __m512 v) {  // to the nearest, ties to even; a NaN stays one
   const __m512i u = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
